@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -27,4 +28,16 @@ def assets() -> Path:
     folder = REPO.parent / "shared" / "assets"
     if not folder.is_dir():
         pytest.skip(f"needs the real footage in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def nano_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a seeded, random model of nano's size: U-Net, small tiny VAE, Whisper tiny.en."""
+    spec = importlib.util.spec_from_file_location("make_random_model", REPO / "scripts" / "make_random_model.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    folder: Path = script.write_random_model(tmp_path_factory.mktemp("models") / "random nano")
     return folder
