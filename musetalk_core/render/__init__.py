@@ -1,0 +1,1 @@
+"""Putting new mouths into the frames."""

@@ -1,0 +1,59 @@
+"""Fits the colours of a generated crop to the frame that it goes into."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import GenerationError
+
+FIT_SHARE = 0.45  # of the rows from the top: the half that is not repainted, less what the decoder smears upwards
+FIT_STEP = 2  # every second pixel either way is enough
+RIDGE = 0.02**2  # variance, in 0..1: a flat picture says nothing about the gain and pulls it to 1
+GAIN_LIMITS = (0.75, 1.33)
+SHIFT_LIMIT = 0.15  # of 0..1, of a channel's mean
+OUTLIER_SD = 2.5  # pixels further off than this are left out of the second fit
+
+
+def match_color(mouth: np.ndarray, source_crop: np.ndarray) -> np.ndarray:
+    """Map the colours of a decoded crop to those of the source, by one gain and one offset a channel.
+
+    They are fitted by least squares on the upper part, where both show the same picture, and applied everywhere.
+
+    Args:
+        mouth: (h, w, 3) float32 in 0..1, the decoded crop.
+        source_crop: (h, w, 3), the same crop of the untouched frame, uint8 or float in 0..1.
+
+    Returns:
+        (h, w, 3) float32 in 0..1.
+
+    Raises:
+        GenerationError: the pictures differ in size.
+    """
+    import cv2
+
+    if mouth.shape != source_crop.shape:
+        raise GenerationError(f"A mouth of {mouth.shape} cannot be matched to a crop of {source_crop.shape}.")
+    rows = max(1, round(len(mouth) * FIT_SHARE))
+    x = np.ascontiguousarray(mouth[:rows:FIT_STEP, ::FIT_STEP].transpose(2, 0, 1), np.float32).reshape(3, -1)
+    y = np.ascontiguousarray(source_crop[:rows:FIT_STEP, ::FIT_STEP].transpose(2, 0, 1), np.float32).reshape(3, -1)
+    if source_crop.dtype == np.uint8:
+        y /= 255
+    gain, offset = _fit(x, y, np.ones_like(x))
+    error = np.abs(gain * x + offset - y)
+    near = (error <= OUTLIER_SD * np.sqrt(np.mean(error * error, axis=1, keepdims=True))).astype(np.float32)
+    gain, offset = _fit(x, y, near)
+    matched = cv2.transform(mouth, np.hstack([np.diag(gain[:, 0]), offset]).astype(np.float32))
+    return np.asarray(np.clip(matched, 0, 1, out=matched))
+
+
+def _fit(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gain and offset (3, 1) that map x to y, both (3, P), by weighted least squares with limits."""
+    total = np.maximum(weight.sum(axis=1, keepdims=True), 1)
+    mean_x = (weight * x).sum(axis=1, keepdims=True) / total
+    mean_y = (weight * y).sum(axis=1, keepdims=True) / total
+    centred = weight * (x - mean_x)
+    covariance = (centred * (y - mean_y)).sum(axis=1, keepdims=True) / total
+    variance = (centred * (x - mean_x)).sum(axis=1, keepdims=True) / total
+    gain = np.clip((covariance + RIDGE) / (variance + RIDGE), *GAIN_LIMITS)
+    shift = np.clip(mean_y - mean_x, -SHIFT_LIMIT, SHIFT_LIMIT)
+    return gain, mean_x + shift - gain * mean_x
