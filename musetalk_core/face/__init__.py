@@ -1,0 +1,1 @@
+"""Faces: where they are, whose they are, their crops and their masks."""
