@@ -23,13 +23,14 @@ MARKED = re.compile(r"(?<=<!-- models -->\n).*?(?=<!-- /models -->)", re.DOTALL)
 HEAD = """# Options
 
 Every stage's options, as the library's dataclasses name them. On the command line the same names are flags
-(`min_face` is `--min-face`; a switch has a `--no-` form too), and in ComfyUI they are widgets. A value outside its
-range is refused. Written by `scripts/write_tables.py`.
+(`yaw_limit` is `--yaw-limit`; a switch has a `--no-` form too; `--face` sets selection, index and point, `--mask` sets
+kind). A value outside its range is refused. Written by `scripts/write_tables.py`.
 """
 
 
 def main() -> None:
     """Write both files."""
+    OPTIONS_PAGE.parent.mkdir(exist_ok=True)
     OPTIONS_PAGE.write_text(options_page(), encoding="utf-8", newline="\n")
     README.write_text(readme(), encoding="utf-8", newline="\n")
 
@@ -65,7 +66,8 @@ def option_row(spec: OptionSpec) -> str:
     if spec.low is not None or spec.high is not None:
         low, high = ("any" if bound is None else f"{bound:g}" for bound in (spec.low, spec.high))
         values = f"{values}, {low} to {high}"
-    return f"| `{spec.name}` | `{spec.default}` | {values} {spec.unit} | {spec.help} |".replace("  ", " ")
+    default = f"{spec.default:.4g}" if isinstance(spec.default, float) else spec.default
+    return f"| `{spec.name}` | `{default}` | {values} {spec.unit} | {spec.help} |".replace("  ", " ")
 
 
 def readme() -> str:
