@@ -110,6 +110,8 @@ def _convert(args: argparse.Namespace) -> int:
 def _get(args: argparse.Namespace) -> int:
     from ..models.fetch import get_entry, get_source
 
+    if args.source == "nano":
+        raise ModelError("nano travels inside the package: there is nothing to get.", "Update the package instead.")
     folder = FolderLocator(args.models_dir).folder
     bar = _ByteBar(args.quiet)
     try:

@@ -139,7 +139,9 @@ def _fetch(url: str, part: Path, file: KnownFile, progress: Progress) -> bool:
             _tag_file(part).write_text(_strong_tag(response.headers), encoding="utf-8")
             _copy(response, part, offset, total, progress)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing is left to fetch, or the file has shrunk: begin again
+        if error.code == 416:  # nothing lies behind our last byte: the part is whole, or of a longer file
+            if error.headers.get("Content-Range") == f"bytes */{offset}":
+                return True
             part.unlink(missing_ok=True)
             return False
         raise ModelError(f"{url} answers {error.code} {error.reason}.", "Check the address, or your access.") from error
@@ -191,6 +193,7 @@ def _require_checksum(file: KnownFile, part: Path, url: str, progress: Progress)
     found = file_sha256(part, progress)
     if found != file.sha256.lower():
         part.unlink()
+        _tag_file(part).unlink(missing_ok=True)
         raise ModelError(
             f"What came from {url} has sha256 {found}, not {file.sha256}; it was deleted.",
             "Try again, or get the file from another source.",

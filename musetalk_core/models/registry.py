@@ -73,7 +73,7 @@ _ENTRIES = (
         id="musetalk-1.5",
         title="MuseTalk 1.5 U-Net",
         role="unet",
-        licence="MIT",
+        licence="its makers allow any use, commercial use too; their code is MIT",
         recipes=("1.5",),
         files=(
             KnownFile("musetalkV15/unet.safetensors"),
@@ -89,7 +89,7 @@ _ENTRIES = (
         id="musetalk-1.0",
         title="MuseTalk 1.0 U-Net",
         role="unet",
-        licence="MIT",
+        licence="its makers allow any use, commercial use too; their code is MIT",
         recipes=("1.0",),
         files=(
             KnownFile("musetalk/unet.safetensors"),
@@ -149,10 +149,9 @@ _ENTRIES = (
     ),
     Entry(
         id="whisper-tiny.en",
-        title="Whisper tiny, English only",
+        title="Whisper tiny, English only (for U-Nets trained as nano is)",
         role="audio_encoder",
         licence="Apache-2.0 (hub copy; OpenAI's own file: MIT)",
-        recipes=("nano",),
         files=(
             KnownFile(
                 "whisper-tiny.en/model.safetensors",

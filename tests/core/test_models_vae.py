@@ -40,11 +40,12 @@ TO_LDM = (
 def ldm(tensors: dict[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
     found = {}
     for name, value in tensors.items():
+        renamed = name
         for pattern, new in TO_LDM:
-            name = re.sub(pattern, new, name)
-        name = re.sub(r"!(\d)", lambda match: str(3 - int(match[1])), name)
-        convolution = "attn_1" in name and value.dim() == 2
-        found[prefix + name] = value[:, :, None, None] if convolution else value
+            renamed = re.sub(pattern, new, renamed)
+        renamed = re.sub(r"!(\d)", lambda match: str(3 - int(match[1])), renamed)
+        convolution = "attn_1" in renamed and value.dim() == 2
+        found[prefix + renamed] = value[:, :, None, None] if convolution else value
     return found
 
 
@@ -52,9 +53,10 @@ def old_diffusers(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     found = {}
     for name, value in tensors.items():
+        renamed = name
         for new, old in names.items():
-            name = name.replace(f"attentions.0.{new}.", f"attentions.0.{old}.")
-        found[name] = value
+            renamed = renamed.replace(f"attentions.0.{new}.", f"attentions.0.{old}.")
+        found[renamed] = value
     return found
 
 
