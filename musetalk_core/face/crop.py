@@ -54,12 +54,14 @@ def crop_edges(landmarks: np.ndarray, options: CropOptions) -> np.ndarray:
     Source: the inference box of the released models.
     """
     points = points68(landmarks).astype(np.float64)
+    finite = np.isfinite(points).all(axis=(1, 2))
+    points[~finite] = 0
     half = points[:, HALF_68, 1] + options.bbox_shift
     low, high = points.min(axis=1), points.max(axis=1)
     reach = high[:, 1] - half
     margin = options.chin_margin * 2 * reach
     edges = np.stack([low[:, 0], half - reach, high[:, 0], high[:, 1] + margin], axis=1)
-    usable = np.isfinite(points).all(axis=(1, 2)) & (high[:, 0] - low[:, 0] >= 1) & (reach >= 1)
+    usable = finite & (high[:, 0] - low[:, 0] >= 1) & (reach >= 1)
     edges[~usable] = np.nan
     return edges
 

@@ -126,7 +126,7 @@ def describe(frame: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         landmarks: (P, 2 or 3), P = 478 or 68.
 
     Returns:
-        (D,) float32 of length 1; two faces are compared by the dot product. D depends on P.
+        (D,) float32 of length 1, for `likeness`. D depends on P.
     """
     import cv2
 
@@ -144,3 +144,8 @@ def describe(frame: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     chroma = (chroma - chroma.mean(axis=0)).reshape(-1) / np.sqrt(len(at))  # the light's own colour taken out
     vector = np.concatenate([texture, chroma])
     return np.asarray(vector / (np.linalg.norm(vector) + 1e-6), np.float32)
+
+
+def likeness(look: np.ndarray, other: np.ndarray) -> float:
+    """How alike two looks (or sums of looks) are, -1..1."""
+    return float(look @ other) / float(np.linalg.norm(look) * np.linalg.norm(other) + 1e-9)

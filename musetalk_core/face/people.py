@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .detect import overlap
-from .find import Sighting
+from .find import LIKE_NEXT_FRAME, Sighting
+from .landmarks import likeness
 
-# Likeness is the dot product of two `describe` vectors.
-LIKE_NEXT_FRAME = (
-    0.75  # below, the next frame's face at the same place is another's; measured: 0.93 and more in one shot
-)
 LIKE_NEAR = 0.8  # enough to be the same person again at nearly the same place within a shot
 NEAR_SECONDS = 1.0
 PLACE_OVERLAP = 0.2
+NEAR_BONUS = 0.01  # between two people who are equally like
+GLIMPSE = 3  # frames; a shorter passage beside longer ones is mostly a half-hidden face with wrong landmarks
 LOOK_MEMORY = 0.9  # share of the past in what a passage remembers of its look
 
 
@@ -48,11 +47,6 @@ class Passage:
     def stop(self) -> int:
         return self.start + len(self.points)
 
-    @property
-    def mean_look(self) -> np.ndarray:
-        looks = np.asarray(self.looks)
-        return np.asarray(looks / (np.linalg.norm(looks) + 1e-9))
-
     def append(self, face: Sighting) -> None:
         self.points.append(face.landmarks)
         self.yaw.append(face.yaw)
@@ -65,8 +59,7 @@ class Passage:
     def fit(self, face: Sighting) -> float:
         """How well a face continues this passage, 0 when it cannot."""
         place = float(overlap(face.box, np.asarray(self.last)[None])[0])
-        look = np.asarray(self.look)
-        like = float(look @ face.look) / float(np.linalg.norm(look) + 1e-9)
+        like = likeness(np.asarray(self.look), face.look)
         return place + like if place > PLACE_OVERLAP and like > LIKE_NEXT_FRAME else 0.0
 
 
@@ -101,11 +94,9 @@ class Person:
 
     def likeness(self, passage: Passage) -> float:
         """With the whole and with the latest of what was seen before, whichever is higher."""
-        looks = [
-            np.sum([np.asarray(known.looks) for known in self.passages], axis=0),
-            np.asarray(self.passages[-1].looks),
-        ]
-        return max(float(look @ passage.mean_look) / float(np.linalg.norm(look) + 1e-9) for look in looks)
+        looks = [np.asarray(known.looks) for known in self.passages]
+        own = np.asarray(passage.looks)
+        return max(likeness(np.sum(looks, axis=0), own), likeness(looks[-1], own))
 
 
 class Linker:
@@ -138,19 +129,20 @@ class Linker:
         self._open = still_open
 
 
-def gather_people(passages: list[Passage], fps: float, likeness: float) -> list[Person]:
+def gather_people(passages: list[Passage], fps: float, least: float) -> list[Person]:
     """Join passages of the same person, over gaps and cuts.
 
     Args:
         passages: in order of their first frame.
         fps: frames a second.
-        likeness: how alike two passages must look to be one person when neither place nor time speaks for it.
+        least: how alike two passages must look to be one person when neither place nor time speaks for it.
 
     Returns:
         People in order of their first frame.
     """
     people: list[Person] = []
-    for passage in passages:
+    lasting = [passage for passage in passages if len(passage.points) >= GLIMPSE]
+    for passage in lasting or passages:
         best, best_score = None, 0.0
         for person in people:
             last = person.passages[-1]
@@ -162,8 +154,8 @@ def gather_people(passages: list[Passage], fps: float, likeness: float) -> list[
                 and passage.start - last.stop <= NEAR_SECONDS * fps
                 and overlap(np.asarray(last.last), np.asarray(passage.first)[None])[0] > PLACE_OVERLAP
             )
-            score = like + (likeness - LIKE_NEAR) * near
-            if score > max(best_score, likeness):
+            score = like + NEAR_BONUS * near
+            if like > (min(LIKE_NEAR, least) if near else least) and score > best_score:
                 best, best_score = person, score
         if best is None:
             people.append(Person([passage]))
