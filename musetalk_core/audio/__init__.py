@@ -1,0 +1,1 @@
+"""Sound: reading, resampling, the encoder's features, and when somebody speaks."""
