@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
+from weakref import WeakKeyDictionary
 
 from .errors import OptionError
 
@@ -47,6 +48,7 @@ class SingleDevice:
     def __init__(self, device: str = "auto", dtype: DtypeName = "auto") -> None:
         self._device = _find_device(device)
         self._dtype = _find_dtype(dtype, self._device)
+        self._placed: WeakKeyDictionary[nn.Module, torch.dtype] = WeakKeyDictionary()
 
     @property
     def device(self) -> torch.device:
@@ -61,13 +63,16 @@ class SingleDevice:
         import torch
 
         wanted = dtype or self._dtype
-        # channels_last pays on convolutions in half precision only (fp32 on the CPU: no gain, measured).
-        layout = torch.contiguous_format if wanted is torch.float32 else torch.channels_last
-        network.to(self._device, wanted)
-        if any(parameter.dim() == 4 for parameter in network.parameters()):
-            network.to(memory_format=layout)
+        if self._placed.get(network) != wanted:
+            network.to(self._device, wanted).eval()
+            # channels_last pays on convolutions in half precision only (fp32 on the CPU: no gain, measured).
+            layout = torch.contiguous_format if wanted is torch.float32 else torch.channels_last
+            for parameter in network.parameters():
+                if parameter.dim() == 4:  # convolutions
+                    parameter.data = parameter.data.to(memory_format=layout)
+            self._placed[network] = wanted
         with torch.inference_mode():
-            yield network.eval()
+            yield network
 
 
 def _find_device(name: str) -> torch.device:

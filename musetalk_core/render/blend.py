@@ -26,7 +26,7 @@ class BlendOptions(Options):
     )
 
 
-def blend_face(  # noqa: PLR0917 (data, like PLR0913)
+def blend_face(
     frame: np.ndarray,
     mouth: np.ndarray,
     box: Sequence[int] | np.ndarray,

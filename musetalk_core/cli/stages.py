@@ -1,0 +1,139 @@
+"""Flags that several commands share: which model, which faces, which mask."""
+
+from __future__ import annotations
+
+import argparse
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+
+from ..errors import OptionError
+from ..face.crop import CropOptions
+from ..face.mask import MaskOptions
+from ..face.options import TrackOptions
+from ..face.parse import FaceParser
+from ..models.load import LoadedModel, load_model
+from ..models.registry import FolderLocator
+from ..options import option_specs
+from ..pipeline.avatar import FaceOptions, FaceTools
+from ..placement import DtypeName, SingleDevice
+from ..video.read import open_footage
+from .arguments import add_options, read_options
+
+if TYPE_CHECKING:
+    from ..models.recipe import Recipe
+    from ..types import Footage
+
+MASK_KINDS = next(spec.choices for spec in option_specs(MaskOptions) if spec.name == "kind")
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """SOURCE and the frame rate of sources that have none."""
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="a video, a photo, or a folder of frames")
+    parser.add_argument("--fps", type=_fraction, help="frame rate of a photo or a folder, such as 25 or 30000/1001")
+
+
+def read_source(args: argparse.Namespace) -> Footage:
+    """Open what `add_source` named."""
+    return open_footage(args.source, args.fps)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Flags that name the networks and where they run."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model", default="nano", help="nano, 1.0, 1.5, a U-Net file, or a model folder [default: nano]"
+    )
+    group.add_argument("--models-dir", type=Path, help="folder with the released models [default: ~/.musetalk/models]")
+    group.add_argument("--vae", type=Path, help="VAE file instead of the model's usual one")
+    group.add_argument("--audio-encoder", type=Path, help="Whisper encoder file instead of the model's usual one")
+    group.add_argument("--parser", type=Path, help="face parser 79999_iter.pth, for the masks jaw, raw and neck")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps [default: auto]")
+    group.add_argument("--dtype", default="auto", choices=get_args(DtypeName), help="precision [default: auto]")
+
+
+def read_model(args: argparse.Namespace) -> tuple[LoadedModel, FaceParser | None]:
+    """Load what `add_model` named."""
+    placement = SingleDevice(args.device, args.dtype)
+    locator = FolderLocator(args.models_dir)
+    model = load_model(args.model, locator, placement, vae=args.vae, audio_encoder=args.audio_encoder)
+    return model, None if args.parser is None else FaceParser.load(args.parser, placement)
+
+
+def add_faces(parser: argparse.ArgumentParser) -> None:
+    """Flags that choose the face and cut it out."""
+    parser.add_argument(
+        "--released",
+        action="store_true",
+        help="repeat the released code's boxes, sound windows and paste, with their faults, for comparisons",
+    )
+    parser.add_argument(
+        "--face",
+        default="largest",
+        metavar="WHO",
+        help="largest, all, a number (0 is the leftmost), or a point X,Y on the face [default: largest]",
+    )
+    add_options(parser, "finding faces", TrackOptions, skip=("selection", "index", "point_x", "point_y"))
+    add_options(parser, "cropping", CropOptions, skip=("released",))
+
+
+def read_faces(args: argparse.Namespace, recipe: Recipe | None = None) -> tuple[TrackOptions, CropOptions]:
+    """The options of `add_faces`; those that the user left open are the model's own."""
+    defaults: dict[str, object] = {"released": args.released}
+    if recipe is not None:
+        defaults["chin_margin"] = recipe.chin_margin
+    return read_options(args, TrackOptions, _who(args.face)), read_options(args, CropOptions, defaults)
+
+
+def add_mask(parser: argparse.ArgumentParser) -> None:
+    """Flags that shape the mask."""
+    parser.add_argument(
+        "--mask",
+        default="landmarks",
+        metavar="KIND",
+        help=f"{', '.join(MASK_KINDS)}, or a picture: white where the mouth may change [default: landmarks]",
+    )
+    add_options(parser, "masking", MaskOptions, skip=("kind",))
+
+
+def read_tools(args: argparse.Namespace, model: LoadedModel, parser: FaceParser | None) -> FaceTools:
+    """The tools that make avatars, from the flags of `add_faces` and `add_mask`."""
+    track, crop = read_faces(args, model.recipe)
+    user_mask = None
+    chosen = {"left_cheek_width": model.recipe.cheek_width, "right_cheek_width": model.recipe.cheek_width}
+    if args.mask in MASK_KINDS:
+        chosen["kind"] = args.mask
+    else:
+        user_mask = _read_mask(Path(args.mask))
+    options = FaceOptions(track, crop, read_options(args, MaskOptions, chosen))
+    return FaceTools(model.vae, model.recipe, options, parser, user_mask)
+
+
+def _who(word: str) -> dict[str, object]:
+    if word in ("largest", "all"):
+        return {"selection": word}
+    if word.isdecimal():
+        return {"selection": "index", "index": int(word)}
+    x, comma, y = word.partition(",")
+    if comma and x.strip().isdecimal() and y.strip().isdecimal():
+        return {"selection": "point", "point_x": int(x), "point_y": int(y)}
+    raise OptionError(
+        f"--face {word!r} names no face.", "Use largest, all, a number such as 0, or a point such as 640,360."
+    )
+
+
+def _read_mask(path: Path) -> np.ndarray:
+    picture = open_footage(path).read([0])[0]
+    return np.asarray(picture.mean(axis=2, dtype=np.float32) / 255)
+
+
+def _fraction(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no frame rate") from error
+    if not 0 < rate <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no frame rate between 0 and 1000")
+    return rate
