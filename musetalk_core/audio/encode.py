@@ -2,9 +2,11 @@
 
 Whisper hears 30 s at a time. Longer sounds are encoded in pieces of 30 s that begin every 20 s; of each, the middle is
 kept, so every step has heard at least 5 s before and after it (or all there is). The pieces lie on this grid whatever
-part of the sound is asked for, so any way of cutting a job gives the same steps. Each piece keeps its own log-mel
-maximum, as the networks know it from training: measured on two minutes of speech, a common one changes the difference
-between neighbouring pieces by less than 1 %, and it could not be known in a stream.
+part of the sound is asked for, so any way of cutting a job gives the same steps.
+
+Each piece keeps its own log-mel maximum, as the networks know it from training and as a stream can know it. Measured
+with Whisper tiny.en within 0.5 s of one joint in each of three clips: a common maximum makes neighbouring pieces agree
+no better at even loudness (below 1 %), but 4 to 17 % better where the sound drops by 20 dB.
 """
 
 from __future__ import annotations
