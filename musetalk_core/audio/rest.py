@@ -30,8 +30,8 @@ def closed_mouth(encoder: WhisperEncoder) -> torch.Tensor:
     Whisper hears silence as such only beside speech. Six linear readouts of speech and loudness, fitted on 240 s of one
     speaker's features and scaled so that his pauses are 0 and his speech is 1, call thirty seconds of digital silence
     0.3 to 0.5 open and noise alone the same; digital silence pasted into other people's speech 0.15 to 0.3; and the
-    pauses of this babble of syllables in a quiet room -0.08 to 0.14. The babble was chosen by these readouts, so that
-    figure is a fit; how far a painted mouth closes has to be measured on the model itself. So it is the mean over the pauses of such a babble.
+    pauses of this babble of syllables in a quiet room -0.08 to 0.14. So it is the mean over those pauses. The babble
+    was chosen by these readouts, so the last figure is a fit; how far a painted mouth closes, only its model can tell.
 
     Args:
         encoder: the encoder of the speech to be closed.
