@@ -1,0 +1,1 @@
+"""Meters: how good a dubbed video is, each number with its control."""
