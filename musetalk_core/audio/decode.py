@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 NO_SOUND_FIX = "Give a sound file, or a video that has a sound track."
 REPAIR = "Copy it again, or save it again as WAV."
-# A file may name others (playlists do): only local ones are ever opened.
+# A file may name others (playlists do): only local ones are ever opened. Given as container options, as PyAV before 18
+# crashes on MPEG files when streams are given options.
 OPEN_OPTIONS = {"protocol_whitelist": "file"}
 JUMP = Fraction(1, 20)  # s; times that differ by more from the samples so far are a gap or an overlap, not rounding
 EXACT_LENGTHS = ("mov", "flac", "wav", "aiff")  # containers that say exactly how long a track is
@@ -53,7 +54,7 @@ class SoundFormat:
     end: Fraction | None
 
 
-@contextmanager
+@contextlib.contextmanager
 def naming_errors(path: Path, doing: str, fix: str) -> Iterator[None]:
     """Turn what FFmpeg or the system raises into a `MediaError` that names the file."""
     from av import FFmpegError
@@ -69,7 +70,7 @@ def naming_errors(path: Path, doing: str, fix: str) -> Iterator[None]:
         raise MediaError(f"{path} {doing}: {reason}.", fix) from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_track(path: Path, stream: int = 0) -> Iterator[tuple[InputContainer, AudioStream]]:
     """Open a file at one of its sound tracks.
 
@@ -80,7 +81,7 @@ def open_track(path: Path, stream: int = 0) -> Iterator[tuple[InputContainer, Au
 
     with naming_errors(path, "cannot be opened as sound", NO_SOUND_FIX):
         # An absolute path is never taken for a protocol ("a:b.wav") or a pattern.
-        container = av.open(os.path.abspath(path), options=OPEN_OPTIONS, metadata_errors="replace")
+        container = av.open(os.path.abspath(path), container_options=OPEN_OPTIONS, metadata_errors="replace")
     with container:
         tracks = container.streams.audio
         if stream >= len(tracks):
@@ -101,8 +102,9 @@ def sound_format(path: Path, stream: int = 0) -> SoundFormat:
         context = track.codec_context
         time_base = Fraction(track.time_base or 0)
         start = (track.start_time or 0) * time_base
-        video_start = _video_start(container)
-        origin = start if video_start is None else video_start
+        origin = _video_start(container)
+        if origin is None:
+            origin = _first_sample(container, track, path)
         exact = track.duration and container.format.name.split(",")[0] in EXACT_LENGTHS
         return SoundFormat(
             codec=context.codec.canonical_name,
@@ -197,6 +199,18 @@ def _video_start(container: InputContainer) -> Fraction | None:
         if not video.disposition & Disposition.attached_pic:
             return Fraction((video.start_time or 0) * (video.time_base or 0))
     return None
+
+
+def _first_sample(container: InputContainer, track: AudioStream, path: Path) -> Fraction:
+    """When the first decoded sample sounds, after the codec's priming; a track's stated start may count that or not."""
+    from av import FFmpegError
+
+    with naming_errors(path, "cannot be decoded", REPAIR):
+        for packet in container.demux(track):
+            with contextlib.suppress(FFmpegError):  # a tag before the sound; damage is found when it is read
+                for frame in packet.decode():
+                    return Fraction((frame.pts or 0) * (frame.time_base or 0))
+    return Fraction(0)
 
 
 def _channel_names(layout: AudioLayout) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 REPAIR = "Copy or download it again, or re-encode the part that still plays."
-# A file may name others (playlists do): only local ones are ever opened.
+# A file may name others (playlists do): only local ones are ever opened. Given as container options, as PyAV before 18
+# crashes on MPEG files when streams are given options.
 OPEN_OPTIONS = {"protocol_whitelist": "file"}
 
 
@@ -52,7 +53,9 @@ def open_container(path: Path) -> InputContainer:
     import av
 
     with naming_errors(path, "cannot be opened as a video", "Give a video file (mp4, mov, mkv, webm, avi, mpg)."):
-        container: InputContainer = av.open(os.path.abspath(path), options=OPEN_OPTIONS, metadata_errors="replace")
+        container: InputContainer = av.open(
+            os.path.abspath(path), container_options=OPEN_OPTIONS, metadata_errors="replace"
+        )
     return container
 
 

@@ -28,6 +28,7 @@ STRETCH_BYTES = 192 * 2**20  # decoded frames kept while footage runs backwards:
 DIGEST_BLOCK = 2**20  # bytes read at a time
 WORTH_SEEKING = 8  # frames ahead; nearer ones are decoded on the way, as threads hold them already
 KNOWN_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # H.273 code point -> swscale's coefficients
+BT709, BT601 = 1, 5  # swscale's coefficients
 UNSPECIFIED = 2  # of a matrix, H.273
 RGB = 0  # of a matrix, H.273
 
@@ -241,11 +242,14 @@ class _RgbConverter:
             raise MediaError(
                 f"{self._info.path} has colours of an unknown kind (matrix {matrix}).", "Convert it to BT.709."
             )
-        # Given explicitly, as PyAV before 17 ignores what the frame says.
+        # Given explicitly, as PyAV before 17 ignores what the frame says; and it ignores a source's matrix if it equals
+        # the target's, which means nothing for RGB.
+        known = KNOWN_MATRICES.get(matrix)
         rgb = self._reformatter.reformat(
             frame,
             format="rgb24",
-            src_colorspace=KNOWN_MATRICES.get(matrix),
+            src_colorspace=known,
+            dst_colorspace=None if known is None else BT709 if known == BT601 else BT601,
             src_color_range=int(frame.color_range) or None,
         )
         upright = self._info.orientation.upright(rgb.to_ndarray())

@@ -72,6 +72,6 @@ def _candidates(pts: np.ndarray, time_base: Fraction, declared: Sequence[Fractio
     yield from (rate for rate in declared if rate == average or rate in STANDARD_RATES)
     yield from sorted(STANDARD_RATES, key=lambda rate: abs(rate - average))[:3]
     yield from declared
-    for limit in (1, 10, 100, 1001, 100_000):
-        yield average.limit_denominator(limit)
+    simple = (average.limit_denominator(limit) for limit in (1, 10, 100, 1001, 100_000))
+    yield from (rate for rate in simple if rate > 0)
     yield average

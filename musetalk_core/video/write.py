@@ -32,6 +32,7 @@ SUFFIXES = (".mp4", ".mov", ".mkv")
 BT709 = ColourTags(1, 1, 1, 1)
 BT601 = ColourTags(6, 6, 6, 1)
 SRGB = ColourTags(1, 13, 0, 2)
+SLOWEST_RATE = Fraction(1, 1001)  # frames a second that a file is declared to have, where its times say it all anyway
 SMALLEST_SLICED = 16  # pixels of a side; FFV1 refuses to cut 1 pixel into 4 slices
 HD_WIDTH, HD_HEIGHT = 1280, 577  # pixels, from which on players assume BT.709
 UNSPECIFIED, RGB, FULL_RANGE = 2, 0, 2
@@ -91,7 +92,7 @@ class VideoWriter:
         MediaError: another suffix, no such folder, not writable, no sound in the sound's file.
     """
 
-    def __init__(  # noqa: PLR0917 - the file, its pictures, and what goes with them
+    def __init__(
         self,
         path: str | Path,
         width: int,
@@ -177,7 +178,7 @@ class VideoWriter:
     def _add_video(self, container: OutputContainer) -> VideoStream:
         codec, pixel_format, options = self._encoding()
         if self._clock.variable:
-            rate, time_base = self._clock.fps.limit_denominator(1001), self._clock.time_base
+            rate, time_base = max(self._clock.fps.limit_denominator(1001), SLOWEST_RATE), self._clock.time_base
         else:
             rate, time_base = self._clock.fps, 1 / self._clock.fps
         stream = cast("VideoStream", container.add_stream(codec, rate=rate, options=options))
@@ -212,10 +213,12 @@ class VideoWriter:
 
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         matrix = MATRICES.get(self._colours.matrix, UNTAGGED_MATRIX)
+        rgb.colorspace = matrix  # PyAV 17.0 takes BT.2020 from here only
         conversion: dict[str, Any] = {}
         if not self._options.lossless:
             conversion = {
-                "src_colorspace": matrix,
+                # Of RGB it means nothing, but PyAV before 17 converts by the target's matrix only if the two differ.
+                "src_colorspace": 1 if matrix == UNTAGGED_MATRIX else UNTAGGED_MATRIX,
                 "dst_colorspace": matrix,
                 "src_color_range": FULL_RANGE,
                 "dst_color_range": self._colours.range or 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from musetalk_core.video.timing import STANDARD_RATES, constant_rate, frame_cloc
 FRAMES = 40
 NTSC = Fraction(30000, 1001)
 X265 = {"x265-params": "log-level=none:keyint=12:pools=1"}
-AV1 = {"preset": "13", "svtav1-params": "keyint=12"}
+AV1 = {"preset": "12", "g": "12"}
 
 # file, encoder, pixel format, encoder options
 KINDS: list[tuple[str, str, str, dict[str, str]]] = [
@@ -75,7 +76,6 @@ def write_video(
     times: list[int] | None = None,
     time_base: Fraction | None = None,
     tags: tuple[int, int, int, int] | None = None,
-    rotation: int | None = None,
     **kwargs: Any,
 ) -> Path:
     """Encode with PyAV alone; `tags` are primaries, transfer, matrix, range."""
@@ -88,8 +88,6 @@ def write_video(
         context.time_base = time_base or 1 / rate
         if tags is not None:
             context.color_primaries, context.color_trc, context.colorspace, context.color_range = tags
-        if rotation is not None:
-            stream.set_display_rotation(rotation)
         for i, picture in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = times[i] if times else i
@@ -204,9 +202,18 @@ def test_one_frame_and_the_last_frames_duration() -> None:
     assert frame_clock(np.array([0, 40, 100]), Fraction(1, 1000), [], None).ticks.tolist() == [0, 40, 100, 150]
 
 
-@pytest.mark.parametrize("degrees", [0, 90, 180, 270])  # counter-clockwise, as PyAV has it
+# Counter-clockwise degrees and the matrix that a phone writes for them: x' = a x + c y, y' = b x + d y, y down.
+TURNS = {0: (1, 0, 0, 1), 90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}
+
+
+@pytest.mark.parametrize("degrees", TURNS)
 def test_rotation_tags_are_applied(degrees: int, tmp_path: Path) -> None:
-    path = write_video(tmp_path / "v.mp4", rotation=degrees)
+    path = write_video(tmp_path / "v.mp4")
+    data = path.read_bytes()
+    a, b, c, d = (value << 16 for value in TURNS[degrees])
+    upright_matrix = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    where = data.index(upright_matrix, data.index(b"tkhd"))
+    path.write_bytes(data[:where] + struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30) + data[where + 36 :])
     info = probe(path)
     assert (info.width, info.height) == ((48, 64) if degrees % 180 else (64, 48))
     assert info.rotation == -degrees % 360
@@ -225,7 +232,7 @@ def test_an_orientation_that_mirrors() -> None:
 def test_colours_follow_the_tags(matrix: int, depth: str, colour_range: int, tmp_path: Path) -> None:
     flat = np.empty((3, 48, 64, 3), np.uint8)
     flat[...] = (200, 60, 30)
-    tags = (matrix, matrix, matrix, colour_range)
+    tags = (matrix, matrix if matrix != 9 else 14, matrix, colour_range)
     path = write_video(tmp_path / "v.mp4", pixels=depth, frames=flat, tags=tags, options={"crf": "1"})
     info = probe(path)
     assert info.colours.matrix == matrix
@@ -446,7 +453,7 @@ def test_real_rates(assets: Path) -> None:
     variable = probe(assets / "video/videoretalking_1.mp4")
     assert variable.clock.variable
     assert variable.frames == 135
-    assert round(variable.fps, 2) == Fraction("22.13")
+    assert 22.1 < variable.fps < 22.3
 
 
 @pytest.mark.slow
