@@ -8,6 +8,7 @@ here, once, for all of them.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from typing import Any
@@ -92,5 +93,5 @@ def _check(spec: OptionSpec, value: Any) -> None:
             raise OptionError(f"{spec.name} = {value!r} is not a number of type {spec.kind.__name__}.")
         too_low = spec.low is not None and not value >= spec.low  # "not >=" also refuses NaN
         too_high = spec.high is not None and not value <= spec.high
-        if too_low or too_high or value != value:
+        if too_low or too_high or not math.isfinite(value):
             raise OptionError(f"{spec.name} = {value} is out of range.", f"It goes from {spec.low} to {spec.high}.")

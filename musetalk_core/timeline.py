@@ -137,7 +137,9 @@ def _remap(footage: Clock, seconds: Fraction) -> Timeline:
     """Footage stretched or squeezed to the sound: output frame i shows what stood at the same share of the footage."""
     fps = footage.fps
     frames = max(1, _floor(seconds * fps + Fraction(1, 2)))
-    centres = (2 * np.arange(frames, dtype=np.int64) + 1) * int(footage.ticks[-1]) // (2 * frames)
+    # Python integers: nanoseconds of hours times a number of frames leave int64.
+    twice = 2 * np.arange(frames).astype(object) + 1
+    centres = (twice * int(footage.ticks[-1]) // (2 * frames)).astype(np.int64)
     source = np.searchsorted(footage.ticks, centres, side="right") - 1
     return Timeline(source, Clock.regular(frames, fps), frames)
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from musetalk_core.portraits.footage import PortraitFootage
+from hypothesis import settings
+
+# Machines differ in speed, and a failure must come back: no deadlines, the same examples every run.
+settings.register_profile("musetalk", deadline=None, derandomize=True)
+settings.load_profile("musetalk")
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -41,3 +50,11 @@ def nano_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec.loader.exec_module(script)
     folder: Path = script.write_random_model(tmp_path_factory.mktemp("models") / "random nano")
     return folder
+
+
+@pytest.fixture(scope="session")
+def portrait_clip() -> PortraitFootage:
+    """Two seconds of a drawn person who talks, 25 frames a second, 320 x 320, with ground truth (`.truth()`)."""
+    from musetalk_core.portraits.footage import portrait_footage
+
+    return portrait_footage(7, 2, width=320, height=320)

@@ -15,6 +15,7 @@ from ..face.mask import MaskOptions
 from ..face.options import TrackOptions
 from ..face.parse import FaceParser
 from ..models.load import LoadedModel, load_model
+from ..models.recipe import RECIPES
 from ..models.registry import FolderLocator
 from ..options import option_specs
 from ..pipeline.avatar import FaceOptions, FaceTools
@@ -46,6 +47,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model", default="nano", help="nano, 1.0, 1.5, a U-Net file, or a model folder [default: nano]"
     )
+    group.add_argument(
+        "--recipe", choices=tuple(RECIPES), help="what kind of model a U-Net file is, if it does not say"
+    )
     group.add_argument("--models-dir", type=Path, help="folder with the released models [default: ~/.musetalk/models]")
     group.add_argument("--vae", type=Path, help="VAE file instead of the model's usual one")
     group.add_argument("--audio-encoder", type=Path, help="Whisper encoder file instead of the model's usual one")
@@ -58,7 +62,9 @@ def read_model(args: argparse.Namespace) -> tuple[LoadedModel, FaceParser | None
     """Load what `add_model` named."""
     placement = SingleDevice(args.device, args.dtype)
     locator = FolderLocator(args.models_dir)
-    model = load_model(args.model, locator, placement, vae=args.vae, audio_encoder=args.audio_encoder)
+    model = load_model(
+        args.model, locator, placement, vae=args.vae, audio_encoder=args.audio_encoder, recipe=args.recipe
+    )
     return model, None if args.parser is None else FaceParser.load(args.parser, placement)
 
 
