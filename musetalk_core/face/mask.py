@@ -187,15 +187,19 @@ def _parsed_mask(track: FaceTrack, index: int, options: MaskOptions, parse_map: 
     area = torch.from_numpy(class_mask(parse_map, options))[None, None]  # (1, 1, 512, 512)
     square = functional.interpolate(area, (side, side), mode="bicubic", antialias=True)[0, 0].numpy()
     box = np.clip(track.boxes[index] - (left, top, left, top), 0, side)
-    kept = np.zeros_like(square)
-    start = max(box[1], side // 2)
-    kept[start : box[3], box[0] : box[2]] = square[start : box[3], box[0] : box[2]]
     blur = int(options.feather * side // 2 * 2) + 1
+    half = max(box[1], side // 2)
+    kept = np.zeros((box[3] - box[1] + 2 * blur, box[2] - box[0] + 2 * blur), np.uint8)
+    kept[half - box[1] + blur : -blur, blur:-blur] = square[half : box[3], box[0] : box[2]]
+    # In 8 bits, as released: OpenCV's 8-bit kernel is rounded, and with that differs from the true one by over 1/255.
     soft = cv2.GaussianBlur(kept, (blur, blur), 0)
-    bounds = np.array(_bounds(track, index))
-    bounds = np.array([*np.maximum(bounds[:2], (left, top)), *np.minimum(bounds[2:], (left + side, top + side))])
-    x1, y1, x2, y2 = _meet(bounds, track)
-    return _patch(x1, y1, soft[y1 - top : y2 - top, x1 - left : x2 - left].astype(np.float32) / 255)
+    corner = np.array([left + box[0], top + box[1]])
+    x1, y1, x2, y2 = _meet((*corner, *(corner + box[2:] - box[:2])), track)
+    x, y = corner - blur
+    alpha = soft[y1 - y : y2 - y, x1 - x : x2 - x].astype(np.float32) / 255
+    if track.roll[index]:  # unknown to the released models; their box is upright, the crop is not
+        alpha = alpha * _inside_box(track, index, x1, y1, alpha.shape)
+    return _patch(x1, y1, alpha)
 
 
 def class_mask(parse_map: np.ndarray, options: MaskOptions) -> np.ndarray:
@@ -274,8 +278,8 @@ def _ramp(depth: np.ndarray) -> np.ndarray:
 
 def _patch(x: int, y: int, alpha: np.ndarray) -> MaskPatch:
     """Cut away the empty border of a mask."""
-    rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
-    if len(rows) == 0:
+    if alpha.size == 0 or not alpha.max():
         return MaskPatch(0, 0, np.zeros((0, 0), np.float16))
+    rows, columns = np.flatnonzero(alpha.max(axis=1)), np.flatnonzero(alpha.max(axis=0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     return MaskPatch(x + int(left), y + int(top), alpha[top:bottom, left:right].astype(np.float16))

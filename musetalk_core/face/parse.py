@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,16 +47,13 @@ class FaceParser:
 
         from ..models.bisenet import BiSeNet
         from ..models.checkpoint import load_strictly, read_checkpoint
+        from ..models.layouts import content_name
 
         tensors = read_checkpoint(path).tensors
         with torch.device("meta"):
             network = BiSeNet()
         load_strictly(network, tensors, path, "face parser (79999_iter.pth of face-parse-bisent)")
-        digest = sha256()
-        for name in sorted(tensors):
-            digest.update(name.encode())
-            digest.update(tensors[name].contiguous().numpy().tobytes())
-        return cls(network, placement, f"bisenet-{digest.hexdigest()[:16]}")
+        return cls(network, placement, f"bisenet-{content_name(tensors)}")
 
     def parse(self, frame: np.ndarray, box: Sequence[int] | np.ndarray) -> np.ndarray:
         """Label the square around a crop box.

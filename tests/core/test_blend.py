@@ -58,7 +58,7 @@ boxes = st.tuples(st.integers(-90, 140), st.integers(-90, 90), st.integers(1, 26
     st.sampled_from([(61, 107), (60, 108)]),
     st.sampled_from([(64, 64), (17, 33), (256, 256)]),
 )
-def test_nothing_changes_where_the_mask_is_0(box, patch, roll, strength, channels, dtype, options, size, mouth) -> None:  # noqa: PLR0917
+def test_nothing_changes_where_the_mask_is_0(box, patch, roll, strength, channels, dtype, options, size, mouth) -> None:
     (x, y, w, h), (px, py, pw, ph) = box, patch
     rng = np.random.default_rng(1)
     alpha = rng.uniform(0, 1, (ph, pw)) * (rng.uniform(0, 1, (ph, pw)) < 0.5)
