@@ -15,13 +15,14 @@ from .evaluate import judge
 from .reference import Reference
 from .report import BY_KEY, Report, show, table
 
-# A rank is the mean over these groups, so that five picture metrics do not outvote the one that matters: no group can
-# be won by a frozen mouth or a blurred one alone.
+# A score is the mean over these groups, so that many picture metrics do not outvote the few about sync.
 GROUPS: Mapping[str, Sequence[str]] = {
     "sync": ("motion.opening_r", "motion.lag_ms", "motion.std_ratio", "probe.r2_at_zero", "probe.peak_ms"),
     "mouth": ("motion.lip_distance", "fidelity.matched_psnr", "region.sharpness", "silence.open_share"),
     "edit": ("region.seam", "region.flicker", "region.colour_shift", "motion.jerk", "region.outside_pixels"),
 }
+ABOVE_CHANCE = 0.15  # of r or R2; six sentences scatter by 0.03, one by more
+LEAST_MOTION = 0.2  # deviation of the opening over the truth's; a frozen mouth has 0.02
 SAME = 1e-9  # values that differ by less share a rank
 
 
@@ -31,11 +32,14 @@ class Ranked:
 
     Args:
         name: of the output.
+        speaks: its mouth follows the sound better than chance; outputs that do not come after all that do, because
+            footage that nobody touched has the best picture.
         score: mean rank over the groups; 1 is best in everything.
         groups: mean rank in each group that could be measured.
     """
 
     name: str
+    speaks: bool
     score: float
     groups: Mapping[str, float]
 
@@ -54,7 +58,9 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain lists, dicts, numbers and words, ready for JSON."""
-        ranking = [{"name": r.name, "score": r.score, "groups": dict(r.groups)} for r in self.ranking]
+        ranking = [
+            {"name": r.name, "speaks": r.speaks, "score": r.score, "groups": dict(r.groups)} for r in self.ranking
+        ]
         return {"ranking": ranking, "reports": {name: report.as_dict() for name, report in self.reports.items()}}
 
     def table(self) -> str:
@@ -62,7 +68,8 @@ class Comparison:
         lines = [table(self.reports), "", "rank  output  (mean rank; by group)"]
         for place, ranked in enumerate(self.ranking, 1):
             groups = ", ".join(f"{name} {show(value)}" for name, value in ranked.groups.items())
-            lines.append(f"{place:4d}  {ranked.name}  ({show(ranked.score)}; {groups})")
+            silent = "" if ranked.speaks else "; does not follow the sound"
+            lines.append(f"{place:4d}  {ranked.name}  ({show(ranked.score)}; {groups}{silent})")
         return "\n".join(lines)
 
 
@@ -96,8 +103,21 @@ def rank(reports: Mapping[str, Report]) -> list[Ranked]:
         if ranks:
             for name, place in zip(reports, np.mean(ranks, 0), strict=True):
                 places[name][group] = float(place)
-    ranked = [Ranked(name, float(np.mean(list(groups.values()))), groups) for name, groups in places.items()]
-    return sorted(ranked, key=lambda one: one.score)
+    ranked = [
+        Ranked(name, speaks(reports[name]), float(np.mean(list(groups.values()))), groups)
+        for name, groups in places.items()
+    ]
+    return sorted(ranked, key=lambda one: (not one.speaks, one.score))
+
+
+def speaks(report: Report) -> bool:
+    """Whether the mouth follows the sound better than chance, by the truth or else by the probe; True when unknown."""
+    motion, dub, probe = report.motion, report.dub, report.probe
+    if motion.std_ratio is not None:
+        if motion.std_ratio < LEAST_MOTION or dub is None or dub.dub is None:
+            return False
+        return dub.chance is None or dub.dub.mean > dub.chance.mean + ABOVE_CHANCE
+    return probe is None or probe.r2_at_zero > max(0.0, probe.chance) + ABOVE_CHANCE
 
 
 def _ranks(key: str, reports: Mapping[str, Report]) -> np.ndarray | None:

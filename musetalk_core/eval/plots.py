@@ -68,6 +68,8 @@ def _curves(report: Report, figure: type[Figure]) -> Figure:
     axes = result.subplots(rows, 1, sharey=True, squeeze=False)[:, 0]
     seconds = np.arange(report.frames) / fps
     curves = [("source", traces.source_opening, OLD_INK, 1.0), ("truth", traces.truth_opening, TRUE_INK, 1.4)]
+    if traces.truth_opening is not None and np.array_equal(traces.truth_opening, traces.source_opening, equal_nan=True):
+        curves = curves[1:]
     for row, axis in enumerate(axes):
         part = slice(row * per_row, (row + 1) * per_row)
         if traces.silent is not None:
@@ -88,7 +90,7 @@ def _curves(report: Report, figure: type[Figure]) -> Figure:
         axis.set_xlim(seconds[part][0], seconds[part][0] + per_row / fps)
         axis.set_ylabel("% of face")
         axis.grid(alpha=0.3)
-    axes[0].legend(loc="upper right", ncols=4, fontsize=8)
+    axes[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=8, frameon=False)
     axes[-1].set_xlabel("seconds")
     shown = "" if rows * per_row >= report.frames else f" (first {rows * CURVE_SECONDS:.0f} s)"
     result.suptitle(f"mouth opening{shown}")

@@ -142,6 +142,7 @@ def source_frames(reference: Reference, output: Footage) -> tuple[np.ndarray, in
 
 
 def require_rate(reference: Reference, output: Footage) -> None:
+    """Refuse an output whose frame rate is not that of the source and the truth (MediaError)."""
     videos = {"source": reference.source.footage}
     if reference.truth is not None:
         videos["truth"] = reference.truth.footage
@@ -155,6 +156,7 @@ def require_rate(reference: Reference, output: Footage) -> None:
 
 
 def explain(reference: Reference, made: Filmed, frames: int) -> list[str]:
+    """Why something will be missing from a report, or is to be read with care."""
     notes = []
     if reference.audio is None:
         notes.append("no sound given: no sync probe, no silence.")

@@ -10,7 +10,7 @@ from ..audio.activity import EnergyDetector
 from ..timeline import Clock
 from ..types import ENCODER_HZ, AudioClip
 
-MARGIN_SECONDS = 0.15  # lips part before the sound and close after it: frames so near to a sound are not judged
+MARGIN_SECONDS = 0.25  # lips part before the sound and close after it: frames so near to a sound are not judged
 OPEN = 0.02  # opening per face height that counts as open; closed lips read 0.001 to 0.01, speech 0.04 and more
 
 
@@ -30,7 +30,7 @@ class Silence:
 
 
 def silent_frames(sound: AudioClip, clock: Clock) -> np.ndarray:
-    """(F,) bool: no speech within 0.15 s of the frame's centre.
+    """(F,) bool: no speech within 0.25 s of the frame's centre.
 
     After the sound's end all is silent.
 

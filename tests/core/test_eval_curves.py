@@ -76,12 +76,16 @@ def test_dub_chance_and_leak_tell_apart_who_is_followed() -> None:
     sources = [0.7 * rhythm + speech_like(75, 50 + i) for i in range(12)]
     followed = dub_scores([t + 0.1 * speech_like(75, 90 + i) for i, t in enumerate(truths)], truths, sources)
     leaked = dub_scores(sources, truths, sources)
-    assert followed.dub is not None and followed.chance is not None and followed.leak is not None
+    assert followed.dub is not None
+    assert followed.chance is not None
+    assert followed.leak is not None
     assert followed.dub.mean > 0.95
     assert followed.dub.count == 12
     assert followed.chance.count == 132
     assert abs(followed.leak.mean - followed.chance.mean) < 0.15
-    assert leaked.dub is not None and leaked.chance is not None and leaked.leak is not None
+    assert leaked.dub is not None
+    assert leaked.chance is not None
+    assert leaked.leak is not None
     assert leaked.leak.mean == pytest.approx(1)
     assert abs(leaked.dub.mean - leaked.chance.mean) < 0.15
 
@@ -112,9 +116,9 @@ def test_silence_is_found_and_an_open_mouth_in_it() -> None:
     sound[16_000:32_000] += (0.2 * rng.normal(size=16_000) * (1 + np.sin(np.arange(16_000) / 800))).astype(np.float32)
     clock = Clock.regular(125, Fraction(25))  # a second longer than the sound
     silent = silent_frames(AudioClip(sound), clock)
-    assert silent[2:20].all()
+    assert silent[2:17].all()
     assert not silent[24:51].any()
-    assert silent[56:].all()
+    assert silent[58:].all()
     shut = np.where(silent, 0.003, 0.06)
     found = judge_silence(shut, silent)
     assert found is not None

@@ -110,7 +110,7 @@ def test_other_files_are_refused(tmp_path: Path, means_net: Path) -> None:
     damaged.write_bytes(means_net.read_bytes()[:40])
     with pytest.raises(ModelError, match="cannot be used"):
         OnnxNet(damaged)
-    with pytest.raises(ModelError, match="in0|failed"):
+    with pytest.raises(ModelError, match="failed"):
         OnnxNet(means_net).compare(np.zeros((1, 3, 112, 112)), np.zeros((1, 3, 112, 112)))
 
 
@@ -119,7 +119,7 @@ def test_frechet_distance_of_known_gaussians() -> None:
     same, moved, other = RunningGaussian(), RunningGaussian(), RunningGaussian()
     for row in rng.normal(size=(4000, 3)):
         same.add(row)
-        moved.add(row + [2, 0, 0])
+        moved.add([*row, 2, 0, 0])
         other.add(3 * row)
     assert frechet(same, same) == pytest.approx(0, abs=1e-6)
     assert frechet(same, moved) == pytest.approx(4, rel=1e-6)

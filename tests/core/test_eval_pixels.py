@@ -66,14 +66,16 @@ def test_a_hard_seam_is_found_at_its_height_and_a_feathered_one_is_not(step: int
     hard = measure(frames, [blend(f, f.astype(np.float32) + step, ellipse(0)) for f in frames], ellipse(0))
     soft = measure(frames, [blend(f, f.astype(np.float32) + step, ellipse(12)) for f in frames], ellipse(12))
     assert hard.seam == pytest.approx(step, rel=0.15)
-    assert soft.seam is not None and soft.seam < 0.15 * step
+    assert soft.seam is not None
+    assert soft.seam < 0.15 * step
 
 
 def test_a_seam_is_not_mistaken_for_another_mouth() -> None:
     frames = [picture(k) for k in range(FRAMES)]
     other = measure(frames, [blend(f, picture(50 + k), ellipse(10)) for k, f in enumerate(frames)], ellipse(10))
     cut = measure(frames, [blend(f, picture(50 + k), ellipse(0)) for k, f in enumerate(frames)], ellipse(0))
-    assert other.seam is not None and cut.seam is not None
+    assert other.seam is not None
+    assert cut.seam is not None
     assert cut.seam > 4 * other.seam
 
 
@@ -82,7 +84,8 @@ def test_grey_shift_is_found_whatever_the_feather(feather: int) -> None:
     frames = [np.full((120, 140, 3), 128, np.uint8)] * FRAMES
     scores = measure(frames, [blend(f, f + 6.0, ellipse(feather)) for f in frames], ellipse(feather))
     lightness = 116 * (np.cbrt(_linear(134)) - np.cbrt(_linear(128)))
-    assert scores.colour is not None and scores.colour_shift is not None
+    assert scores.colour is not None
+    assert scores.colour_shift is not None
     assert scores.colour[0] == pytest.approx(lightness, rel=0.08)
     assert scores.colour_shift == pytest.approx(lightness, rel=0.08)
     assert scores.flicker == 0
@@ -98,7 +101,8 @@ def test_flicker_is_the_change_of_the_residual() -> None:
     steady = [blend(f, f.astype(np.float32) + 6, ellipse(8)) for f in frames]
     flicker, still = measure(frames, on_off, ellipse(8)).flicker, measure(frames, steady, ellipse(8)).flicker
     assert flicker == pytest.approx(6, rel=0.15)
-    assert still is not None and still < 0.5
+    assert still is not None
+    assert still < 0.5
 
 
 def test_flicker_follows_a_mask_that_moves() -> None:
@@ -114,8 +118,10 @@ def test_flicker_follows_a_mask_that_moves() -> None:
 def test_blur_shows_in_sharpness_alone_of_the_picture_meters() -> None:
     frames = [picture(k) for k in range(FRAMES)]
     scores = measure(frames, [blend(f, blur(f.astype(np.float32), 2), ellipse(8)) for f in frames], ellipse(8))
-    assert scores.sharpness is not None and scores.sharpness < 0.7
-    assert scores.colour_shift is not None and scores.colour_shift < 1
+    assert scores.sharpness is not None
+    assert scores.sharpness < 0.7
+    assert scores.colour_shift is not None
+    assert scores.colour_shift < 1
     assert scores.outside_pixels == 0
 
 
@@ -163,7 +169,9 @@ def test_fidelity_of_equal_noisy_and_recoloured_windows() -> None:
         meters["noise"].add(i, noisy, real)
         meters["colour"].add(i, np.clip(real * 0.9 + np.array([8, 0, -4]), 0, 255).astype(np.float32) / 255, real)
     equal, noise, colour = (meter.result() for meter in meters.values())
-    assert equal is not None and noise is not None and colour is not None
+    assert equal is not None
+    assert noise is not None
+    assert colour is not None
     assert (equal.l1, equal.psnr, equal.ssim, equal.frames) == (0, EQUAL_PSNR, pytest.approx(1), 3)
     assert noise.psnr == pytest.approx(20 * np.log10(255 / 5), abs=0.3)
     assert colour.psnr < 32

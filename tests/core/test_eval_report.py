@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from musetalk_core.errors import OptionError
-from musetalk_core.eval.batch import GROUPS, compare, rank
+from musetalk_core.eval.batch import GROUPS, compare, rank, speaks
 from musetalk_core.eval.curves import DubScores, Spread
 from musetalk_core.eval.fidelity import Fidelity
 from musetalk_core.eval.region import RegionScores
@@ -78,7 +78,7 @@ def test_a_frozen_mouth_does_not_win_by_its_pictures() -> None:
         "worse": report(0.4),
     }
     ranking = rank(reports)
-    assert [one.name for one in ranking][0] == "speaks"
+    assert next(one.name for one in ranking) == "speaks"
     assert next(one for one in ranking if one.name == "frozen").groups["sync"] == 3
 
 
@@ -96,3 +96,12 @@ def test_harm_outside_costs_rank() -> None:
 def test_nothing_to_compare_is_refused() -> None:
     with pytest.raises(OptionError):
         compare(None, {})  # type: ignore[arg-type]
+
+
+def test_footage_that_nobody_touched_comes_last() -> None:
+    spoken = report(psnr=25, sharpness=0.5)
+    chance = Spread(0.5, 0.1, 6)
+    untouched = replace(report(psnr=100, sharpness=1.0), dub=DubScores(Spread(0.55, 0.1, 3), chance, None))
+    assert speaks(spoken)
+    assert not speaks(untouched)
+    assert [one.name for one in rank({"untouched": untouched, "spoken": spoken})] == ["spoken", "untouched"]
