@@ -37,50 +37,75 @@ def paint_scene(person: Identity, width: int, height: int) -> np.ndarray:
     image = base * (0.70 + 0.5 * lit[..., None])
     size = float(min(width, height))
     sheet = Sheet(-1, -1, width / 2, width, height)
-    ratio = height / width
-    if person.scene == "bokeh":
-        for _ in range(26):
-            cx, cy, r = rng.uniform(-1, 1), rng.uniform(-1, 2 * ratio - 1), rng.uniform(0.04, 0.16)
-            disc = np.clip((r - np.hypot(sheet.x - cx, sheet.y - cy)) / 0.02, 0, 1)
-            tint = accent * rng.uniform(0.6, 1.5) + rng.normal(0, 0.05, 3).astype(np.float32)
-            image = mix(image, np.broadcast_to(tint, image.shape), (disc * rng.uniform(0.15, 0.5)).astype(np.float32))
-    elif person.scene == "window":
-        left = float(rng.uniform(-0.9, 0.2))
-        for i in range(2):
-            for j in range(3):
-                x1, y1 = left + i * 0.42, -0.85 + j * 0.5
-                pane = polygon(sheet, np.array([(x1, y1), (x1 + 0.38, y1), (x1 + 0.38, y1 + 0.46), (x1, y1 + 0.46)]))
-                sky = np.array([0.86, 0.91, 0.95], np.float32) * (0.95 - 0.12 * j) + (accent - 0.5) * 0.12
-                image = mix(image, np.broadcast_to(sky, image.shape), pane * 0.8)
-    elif person.scene == "shelves":
-        for j in range(5):
-            top, at = -1 + j * 0.42, -1.05
-            while at < 1.05:
-                wide, tall = rng.uniform(0.03, 0.10), rng.uniform(0.20, 0.34)
-                book = polygon(
-                    sheet,
-                    np.array(
-                        [
-                            (at, top + 0.38 - tall),
-                            (at + wide, top + 0.38 - tall),
-                            (at + wide, top + 0.38),
-                            (at, top + 0.38),
-                        ]
-                    ),
-                )
-                tint = np.clip(accent * rng.uniform(0.4, 1.1) + rng.normal(0, 0.09, 3), 0.03, 0.95).astype(np.float32)
-                image = mix(image, np.broadcast_to(tint, image.shape), book * 0.75)
-                at += wide + (rng.uniform(0.05, 0.2) if rng.random() < 0.12 else 0.006)
-            image *= 1 - 0.5 * np.exp(-0.5 * ((sheet.y - top - 0.40) / 0.014) ** 2)[..., None]
-    elif person.scene == "wall":
-        image *= 1 + 0.05 * noise(rng, (height, width), size * 0.12)[..., None]
-        frame = np.array([(0.45, -0.8), (0.95, -0.8), (0.95, -0.2), (0.45, -0.2)]) * (rng.choice([-1, 1]), 1)
-        inner = frame * 0.86 + frame.mean(axis=0) * 0.14
-        image = mix(image, np.broadcast_to(base * 0.35, image.shape), polygon(sheet, frame))
-        image = mix(image, np.broadcast_to(accent * 1.1, image.shape), polygon(sheet, inner))
-    image = blur(np.ascontiguousarray(image, np.float32), 0.022 * size)
+    image = np.ascontiguousarray(image, np.float32)
+    image = blur(SCENES[person.scene](image, sheet, base, accent, rng), 0.022 * size)
     corner = 1 - 0.22 * np.clip(x**2 + y**2 - 0.3, 0, 2)
-    return np.clip(image * corner[..., None], 0.01, 0.98).astype(np.float32)
+    return np.asarray(np.clip(image * corner[..., None], 0.01, 0.98), np.float32)
+
+
+def _plain(
+    image: np.ndarray, sheet: Sheet, base: np.ndarray, accent: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    return image
+
+
+def _bokeh(
+    image: np.ndarray, sheet: Sheet, base: np.ndarray, accent: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Lights far behind, as discs."""
+    low = 2 * sheet.height / sheet.width - 1
+    for _ in range(26):
+        cx, cy, r = rng.uniform(-1, 1), rng.uniform(-1, low), rng.uniform(0.04, 0.16)
+        disc = np.clip((r - np.hypot(sheet.x - cx, sheet.y - cy)) / 0.02, 0, 1)
+        tint = accent * rng.uniform(0.6, 1.5) + rng.normal(0, 0.05, 3).astype(np.float32)
+        image = mix(image, np.broadcast_to(tint, image.shape), (disc * rng.uniform(0.15, 0.5)).astype(np.float32))
+    return image
+
+
+def _window(
+    image: np.ndarray, sheet: Sheet, base: np.ndarray, accent: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """A window of two by three panes."""
+    left = float(rng.uniform(-0.9, 0.2))
+    for i in range(2):
+        for j in range(3):
+            x, y = left + i * 0.42, -0.85 + j * 0.5
+            sky = np.array([0.86, 0.91, 0.95], np.float32) * (0.95 - 0.12 * j) + (accent - 0.5) * 0.12
+            image = mix(image, np.broadcast_to(sky, image.shape), _box(sheet, x, y, x + 0.38, y + 0.46) * 0.8)
+    return image
+
+
+def _shelves(
+    image: np.ndarray, sheet: Sheet, base: np.ndarray, accent: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Shelves with books."""
+    for j in range(5):
+        top, at = -1 + j * 0.42, -1.05
+        while at < 1.05:
+            wide, tall = rng.uniform(0.03, 0.10), rng.uniform(0.20, 0.34)
+            tint = np.clip(accent * rng.uniform(0.4, 1.1) + rng.normal(0, 0.07, 3), 0.03, 0.95).astype(np.float32)
+            book = _box(sheet, at, top + 0.38 - tall, at + wide, top + 0.38)
+            image = mix(image, np.broadcast_to(tint, image.shape), book * 0.75)
+            at += wide + (rng.uniform(0.05, 0.2) if rng.random() < 0.12 else 0.006)
+        image = image * (1 - 0.5 * np.exp(-0.5 * ((sheet.y - top - 0.40) / 0.014) ** 2)[..., None])
+    return image
+
+
+def _wall(
+    image: np.ndarray, sheet: Sheet, base: np.ndarray, accent: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """A wall with a picture."""
+    image = image * (1 + 0.05 * noise(rng, sheet.shape, min(sheet.shape) * 0.12)[..., None])
+    left = float(rng.choice([-0.95, 0.45]))
+    image = mix(image, np.broadcast_to(base * 0.35, image.shape), _box(sheet, left, -0.80, left + 0.50, -0.20))
+    return mix(image, np.broadcast_to(accent * 1.1, image.shape), _box(sheet, left + 0.04, -0.76, left + 0.46, -0.24))
+
+
+def _box(sheet: Sheet, left: float, top: float, right: float, bottom: float) -> np.ndarray:
+    return polygon(sheet, np.array([(left, top), (right, top), (right, bottom), (left, bottom)]))
+
+
+SCENES = {"gradient": _plain, "bokeh": _bokeh, "window": _window, "shelves": _shelves, "wall": _wall}
 
 
 def paint_body(person: Identity, sheet: Sheet, light: Light) -> Layer:
@@ -88,15 +113,17 @@ def paint_body(person: Identity, sheet: Sheet, light: Light) -> Layer:
     rng = np.random.default_rng([person.seed, 97])
     half = np.array(BODY)
     f = person.feminine
-    half[:4, 0] *= 1.10 - 0.22 * f
-    half[4:, 0] *= 1.06 - 0.15 * f
+    half[:4, 0] *= 1.04 - 0.25 * f
+    half[4, 0] *= 1.03 - 0.2 * f
+    half[5:, 0] *= 1.06 - 0.18 * f
     side = spline(half, 120)
     skin_shape = polygon(sheet, np.concatenate([side, side[::-1] * (-1, 1)]))
     color = _neck(person, sheet, light, skin_shape)
     cloth, alpha = _clothes(person, sheet, light, rng, side)
-    shadow = np.zeros_like(alpha)
-    shadow[:] = blur(alpha, 0.012 * sheet.scale)
+    shadow = blur(alpha, 0.012 * sheet.scale)
     color = color * (1 - 0.30 * shadow[..., None])
+    far = 0.36 if person.clothes in ("crew", "vneck") else 0.27
+    skin_shape = skin_shape * smoothstep(far + 0.02, far, np.abs(sheet.x))  # no skin at the edges of the clothes
     return Layer(mix(color, cloth, alpha), np.maximum(skin_shape, alpha))
 
 
@@ -120,7 +147,7 @@ def _neck(person: Identity, sheet: Sheet, light: Light, shape: np.ndarray) -> np
     near = 1 - 0.62 * smoothstep(1.26, 0.94, ratio)
     sky = openness(z, sheet.scale) * near
     shine = irradiance(z, sheet.scale, light, under.astype(np.float32), sky.astype(np.float32))
-    albedo = to_light(person.skin) * np.array([0.98, 0.90, 0.90], np.float32)
+    albedo = to_light(person.skin) * np.array([0.98, 0.93, 0.93], np.float32)
     return to_display((albedo * shine).astype(np.float32))
 
 
@@ -129,13 +156,14 @@ def _clothes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The garment's display colours (H, W, 3) and coverage (H, W)."""
     scale = sheet.scale
-    wide = side[side[:, 1] > 0.86] + (0.012, -0.010)
+    high = 0.90 if person.clothes in ("crew", "vneck") else 0.845
+    wide = side[side[:, 1] > high] + (0.006, -0.012)
     dip = {"crew": 0.985, "collar": 1.06, "vneck": 1.17, "hoodie": 1.00, "jacket": 1.02}[person.clothes]
     neckline = spline(
         np.array(
             [
                 tuple(wide[0]),
-                (0.205, 0.925 + 0.2 * (dip - 0.985)),
+                (0.215, high + 0.035 + 0.2 * (dip - 0.985)),
                 (0.10, dip - 0.022 - 0.12 * (dip - 0.985)),
                 (0.0, dip),
             ]

@@ -11,7 +11,7 @@ from .light import Light
 from .paint import Sheet, blur, bump, mix, noise, smoothstep, strokes, to_display, to_light
 from .surface import Layout
 
-UPPER_OPEN, LOWER_OPEN = 0.41, 0.29  # heights of the lids' arcs over half the eye's width
+UPPER_OPEN, LOWER_OPEN = 0.385, 0.28  # heights of the lids' arcs over half the eye's width
 IRIS = 0.405  # radius over half the eye's width: 6 mm of 15 mm
 LASH_DETAIL = 2  # lashes are finer than a pixel: they are drawn this much larger and shrunk
 
@@ -147,7 +147,7 @@ class Eyes:
             * (0.75 + 0.95 * far * smoothstep(0.3, 0.8, r))
             * (1 - 0.62 * smoothstep(0.74, 1.02, r))
         )
-        iris = base * (tone * (0.9 + 0.35 * np.exp(-0.5 * ((r - 0.48) / 0.12) ** 2)))[..., None] * 1.35
+        iris = base * (tone * (0.9 + 0.35 * np.exp(-0.5 * ((r - 0.48) / 0.12) ** 2)))[..., None] * 1.12
         pupil = smoothstep(0.44, 0.36, r)[..., None]
         iris = iris * (1 - 0.96 * pupil)
         edge_soft = smoothstep(1.06, 0.94, r)[..., None]

@@ -15,7 +15,7 @@ Scene = Literal["gradient", "bokeh", "window", "shelves", "wall"]
 Color = tuple[float, float, float]  # display values 0..255
 
 # Skin from fair to deep; display colours in even light.
-SKIN = ((242, 206, 186), (233, 190, 163), (219, 171, 138), (196, 146, 110), (164, 113, 80), (126, 82, 57), (90, 58, 43))
+SKIN = ((240, 204, 188), (232, 187, 167), (216, 166, 140), (193, 141, 112), (160, 110, 83), (123, 80, 61), (88, 57, 46))
 HAIR: dict[str, Color] = {
     "black": (31, 27, 25),
     "espresso": (48, 35, 28),
@@ -63,6 +63,7 @@ class FaceShape:
         corner: face units, corners of the mouth up.
         ear: size.
         brow_ridge, cheekbone, nasolabial: how marked.
+        uneven: face units by which nose and mouth stand to a side, brows and mouth's corners slant.
     """
 
     cheek: float = 1.0
@@ -92,6 +93,7 @@ class FaceShape:
     brow_ridge: float = 1.0
     cheekbone: float = 1.0
     nasolabial: float = 0.3
+    uneven: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,33 +198,34 @@ def _shape(rng: np.random.Generator, feminine: float, age: float) -> FaceShape:
         return float(mean + deviation * np.clip(rng.standard_normal(), -1.8, 1.8))
 
     return FaceShape(
-        cheek=vary(1.0 - 0.01 * f, 0.028),
-        jaw=vary(1.0 - 0.08 * f, 0.035),
-        forehead=vary(1.0, 0.03),
+        cheek=vary(1.0 - 0.01 * f, 0.034),
+        jaw=vary(0.975 - 0.09 * f, 0.042),
+        forehead=vary(1.0, 0.035),
         chin_point=float(np.clip(vary(0.42 + 0.4 * f, 0.2), 0, 1)),
         chin=vary(1.0 - 0.2 * f, 0.15),
         eye_size=vary(1.0 + 0.08 * f, 0.04),
-        eye_gap=vary(1.0, 0.025),
-        eye_open=vary(1.0 + 0.16 * f - 0.12 * age, 0.08),
+        eye_gap=vary(1.0, 0.032),
+        eye_open=vary(1.0 + 0.16 * f - 0.12 * age, 0.10),
         eye_tilt=vary(0.035 + 0.06 * f, 0.035),
         crease=float(np.clip(vary(0.45 + 0.3 * f, 0.25), 0.02, 1)),
         brow_lift=vary(0.010 * f, 0.006),
         brow_arch=vary(1.0 + 0.7 * f, 0.3),
         brow_thick=vary(1.0 - 0.5 * f, 0.14),
-        nose_length=vary(1.0 - 0.03 * f + 0.02 * age, 0.025),
-        nose_width=vary(1.0 - 0.14 * f, 0.08),
-        nose_bridge=vary(1.0 - 0.2 * f, 0.15),
-        nose_tip=vary(1.0 - 0.08 * f, 0.08),
-        lip_upper=vary(1.0 + 0.35 * f - 0.25 * age, 0.16),
-        lip_lower=vary(1.0 + 0.25 * f - 0.15 * age, 0.13),
-        mouth_width=vary(1.0 - 0.04 * f, 0.045),
-        mouth_drop=vary(0.0, 0.006),
+        nose_length=vary(1.0 - 0.03 * f + 0.02 * age, 0.035),
+        nose_width=vary(1.0 - 0.14 * f, 0.105),
+        nose_bridge=vary(1.0 - 0.2 * f, 0.22),
+        nose_tip=vary(1.0 - 0.08 * f, 0.10),
+        lip_upper=vary(1.02 + 0.35 * f - 0.20 * age, 0.13),
+        lip_lower=vary(1.02 + 0.25 * f - 0.13 * age, 0.11),
+        mouth_width=vary(1.0 - 0.04 * f, 0.06),
+        mouth_drop=vary(0.0, 0.010),
         bow=float(np.clip(vary(0.5 + 0.3 * f, 0.2), 0.1, 1)),
         corner=vary(0.002, 0.004),
         ear=vary(1.0 - 0.08 * f, 0.06),
         brow_ridge=vary(1.0 - 0.9 * f, 0.2),
         cheekbone=vary(1.0, 0.3),
         nasolabial=float(np.clip(vary(0.15 + 0.8 * age, 0.1), 0.05, 1)),
+        uneven=(vary(0, 0.004), vary(0, 0.004), vary(0, 0.004), vary(0, 0.003)),
     )
 
 
@@ -231,7 +234,7 @@ def _hair(rng: np.random.Generator, female: bool, age: float, tone: float) -> tu
     style = (FEMININE_STYLES if female else MASCULINE_STYLES)[rng.integers(9)]
     if style == "afro" and tone < 0.45:
         style = "curls"
-    if age > 0.55 and not female and rng.random() < 0.25:
+    if age > 0.55 and not female and rng.random() < 0.15:
         style = "bald"
     if tone > 0.5:
         names = ["black", "black", "espresso", "espresso"]

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import OptionError
 
 MAX_YAW, MAX_PITCH, MAX_ROLL = 0.35, 0.24, 0.30  # radians; the range in which our detector finds every drawn face
-MAX_OPENING = 0.16  # of the face's height; people who speak stay below 0.12
+MAX_OPENING = 0.14  # of the face's height; people who speak stay below 0.12
 BLINK_SECONDS = 0.24
 # Opening (of the face's height), width (of the resting mouth), rounding of phoneme-like targets.
 VOWELS = (
@@ -78,7 +78,7 @@ class MouthShape:
     """What the mouth does.
 
     Args:
-        opening: distance of the inner lips (points 13 and 14) over the face's height (10 to 152), 0..0.16.
+        opening: distance of the inner lips (points 13 and 14) over the face's height (10 to 152), 0..0.14.
         width: distance of the corners over this person's own at rest, 0.7..1.25.
         rounding: 0..1, lips pushed forward.
     """
@@ -236,7 +236,7 @@ def _bridged(values: np.ndarray) -> np.ndarray:
     known = np.isfinite(values)
     if not known.any():
         raise OptionError("The mouth's curve holds no number.", "Measure it on footage with a face.")
-    return np.interp(np.arange(len(values)), np.flatnonzero(known), values[known])
+    return np.asarray(np.interp(np.arange(len(values)), np.flatnonzero(known), values[known]))
 
 
 def _wander(rng: np.random.Generator, time: np.ndarray, count: int, hertz: float) -> np.ndarray:

@@ -17,7 +17,7 @@ LOWER_TEETH = np.cumsum([0.0, 0.0265, 0.0285, 0.0300, 0.0240, 0.0180, 0.0130])
 INSIDE = 0.93  # the lips part up to this share of the mouth's half width
 CAVITY = (46, 14, 15)  # display colour of the throat
 TONGUE = (176, 88, 86)
-TEETH = (222, 210, 192)
+TEETH = (232, 219, 199)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +150,7 @@ class Mouth:
         fade = np.clip(1 - np.abs(t) ** 2, 0, 1)
         below = np.exp(-0.5 * ((y - lines.outer_lower - 0.008) / 0.012) ** 2) * fade
         rim = np.exp(-0.5 * ((y - lines.outer_upper + 0.004) / 0.004) ** 2) * fade
-        corner = lines.inner_upper[..., [-1]] if lines.inner_upper.ndim else lines.inner_upper
-        corner_y = np.interp(1.0, [0, 1], [0, 1]) * float(np.asarray(corner).ravel()[-1])
+        corner_y = float(lines.inner_upper.ravel()[-1])
         dimple = bump(np.abs(t) * lines.half - lines.half - 0.004, y - corner_y, 0.012, 0.014)
         shade = 1 - 0.20 * below + 0.045 * rim - 0.22 * dimple
         return np.asarray(skin * (1 + (shade[..., None] - 1) * np.array([0.85, 1, 1.02], np.float32)), np.float32)
@@ -181,14 +180,15 @@ class Mouth:
         pixel = 1 / sheet.scale
         parted = lines.inner_lower - lines.inner_upper
         seam_y = (lines.inner_upper + lines.inner_lower) / 2
-        thin = 0.0030 + 0.45 * pixel
+        apart = min(gap / 0.014, 1.0)  # the seam's shadow would make a narrow gap look wider than it is
+        thin = 0.0030 * (1 - 0.7 * apart) + 0.45 * pixel * (1 - 0.4 * apart)
         closed = np.exp(-0.5 * (np.maximum(np.abs(y - seam_y) - parted / 2, 0) / thin) ** 2)
         closed = closed * smoothstep(1.02, 0.90, np.abs(t)) * (0.86 - 0.22 * np.abs(t))
         glow = np.exp(-0.5 * (np.maximum(np.abs(y - seam_y) - parted / 2, 0) / 0.008) ** 2) * smoothstep(
             1.06, 0.7, np.abs(t)
         )
         dark = np.array(self.person.lips, np.float32) / 255 * np.array([0.34, 0.22, 0.24], np.float32)
-        image = image * (1 - 0.22 * glow[..., None])
+        image = image * (1 - 0.22 * (1 - 0.6 * apart) * glow[..., None])
         image = mix(image, np.broadcast_to(dark, image.shape), np.asarray(closed, np.float32))
         if gap < 0.002:
             return image
@@ -208,11 +208,11 @@ class Mouth:
         color = np.broadcast_to(to_light(CAVITY), (*np.broadcast_shapes(x.shape, y.shape), 3)).copy()
         jaw = CHIN_PER_GAP * gap
         # tongue: a low hill behind the lower teeth
-        top = middle + 0.62 * jaw + 0.014 + 5.0 * x**2
+        top = middle + 0.50 * jaw + 0.012 + 4.0 * x**2
         tongue = smoothstep(0.0, 0.018, y - top) * smoothstep(0.100, 0.070, np.abs(x))
-        lit = 0.16 + 0.50 * smoothstep(0.0, 0.05, y - top) - 0.10 * np.exp(-0.5 * (x / 0.008) ** 2)
+        lit = 0.30 + 0.60 * smoothstep(0.0, 0.05, y - top) - 0.14 * np.exp(-0.5 * (x / 0.008) ** 2)
         color += (to_light(TONGUE) * (lit * light)[..., None] - color) * tongue[..., None]
-        lower_edge = middle + 0.90 * jaw + 0.010 + 0.8 * x**2
+        lower_edge = middle + 1.02 * jaw + 0.010 + 0.8 * x**2
         color = self._row(color, x, y, lower_edge, LOWER_TEETH, -1, light * 0.62, 6, sheet.scale)
         upper_edge = middle + 0.011 + 0.012 * np.clip(wide, -0.3, 0.3) - 0.9 * x**2
         color = self._row(color, x, y, upper_edge, UPPER_TEETH, 1, light * 0.92, 0, sheet.scale)

@@ -84,7 +84,9 @@ def skin_color(person: Identity, sheet: Sheet, rng: np.random.Generator) -> np.n
     blood = np.clip(blood, -0.3, 1.4)[..., None]
     depth = float(base.mean())
     red = np.array([1.0 - 0.02, 0.78, 0.80], np.float32)
-    color = base * (1 + (red - 1) * blood * (0.75 + 0.25 * min(1.0, depth * 3)))
+    color = base * (1 + (red - 1) * blood * (0.95 - 0.35 * min(1.0, depth * 1.6)))
+    middle = bump(x, y - 0.17, 0.30, 0.11)[..., None]  # the face's middle third carries more blood
+    color = color * (1 - middle * np.array([0.0, 0.055, 0.045], np.float32) * (0.6 + person.ruddy))
     yellow = bump(x, y + 0.18, 0.22, 0.10)[..., None]
     color = color * (1 + yellow * np.array([0.02, 0.01, -0.06], np.float32))
     tired = 0.5 * bump(side - place.eye_x + 0.01, y - 0.064, 0.06, 0.022) + 0.8 * bump(

@@ -151,6 +151,24 @@ def _nose(shape: FaceShape, place: Layout, x: np.ndarray, y: np.ndarray) -> np.n
     return np.asarray(z, np.float32)
 
 
+def lopsided(shape: FaceShape, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far a point of an even face lies from where this person has it: no face is quite even.
+
+    Args:
+        shape: whose face.
+        x, y: face units, any shape.
+
+    Returns:
+        Shifts in x and y, face units, as large as a few thousandths, so that its inverse is its negative.
+    """
+    nose, mouth, brows, corners = shape.uneven
+    low = np.exp(-0.5 * ((y - 0.46) / 0.14) ** 2)
+    side = np.tanh(x / 0.12)
+    right = nose * np.exp(-0.5 * ((y - 0.22) / 0.09) ** 2 - 0.5 * (x / 0.12) ** 2) + mouth * low
+    down = brows * side * np.exp(-0.5 * ((y + 0.07) / 0.09) ** 2) + corners * side * low
+    return np.asarray(right, np.float32), np.asarray(down, np.float32)
+
+
 def skin_source(sheet: Sheet, place: Layout, gap: float, width: float, brow: float) -> tuple[np.ndarray, np.ndarray]:
     """From which point of the resting face each pixel of the moving face takes its skin, (H, W) each, x and y."""
     x, y = np.broadcast_arrays(sheet.x, sheet.y)

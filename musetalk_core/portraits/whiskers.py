@@ -85,13 +85,15 @@ def _beard_region(person: Identity, sheet: Sheet) -> np.ndarray:
     chin = smoothstep(0.125, 0.085, side) * smoothstep(mouth + 0.07, mouth + 0.10, y)
     link = bump(side - place.mouth_half - 0.012, y - mouth - 0.04, 0.016, 0.075)
     cheek_line = spline(
-        np.array([(0.36, 0.10), (0.345, 0.24), (0.29, 0.36), (0.21, 0.40), (0.16, 0.43), (0.13, 0.51), (0.0, 0.50)]), 60
+        np.array([(0.36, 0.10), (0.345, 0.24), (0.29, 0.36), (0.21, 0.40), (0.16, 0.43), (0.13, 0.51), (-0.03, 0.50)]),
+        60,
     )
-    right = np.concatenate([cheek_line, [(0.0, 0.9), (0.45, 0.9), (0.45, 0.27), (0.378, 0.22), (0.378, 0.10)]])
-    cheeks = np.maximum(polygon(sheet, right, 0.014), polygon(sheet, right * (-1, 1), 0.014))
+    right = np.concatenate([cheek_line, [(-0.03, 0.9), (0.45, 0.9), (0.45, 0.27), (0.378, 0.22), (0.378, 0.10)]])
+    soft = 0.026 if person.beard == "stubble" else 0.015
+    cheeks = np.maximum(polygon(sheet, right, soft), polygon(sheet, right * (-1, 1), soft))
     if person.beard == "moustache":
         return np.asarray(moustache, np.float32)
     if person.beard == "goatee":
-        return np.clip(np.maximum(moustache, np.maximum(chin, link)), 0, 1).astype(np.float32)
+        return np.asarray(np.clip(np.maximum.reduce([moustache, chin, link]), 0, 1), np.float32)
     soul = bump(x, y - mouth - 0.075, 0.022, 0.02)
-    return np.clip(np.maximum.reduce([moustache, cheeks * 1.0, link, soul * 0.7]), 0, 1).astype(np.float32)
+    return np.asarray(np.clip(np.maximum.reduce([moustache, cheeks, link, soul * 0.7]), 0, 1), np.float32)
