@@ -1,0 +1,1 @@
+"""Lip-sync: make a face in a video speak new audio, and change nothing but the mouth."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 FORMAT = "musetalk-avatar"
 VERSION = 1
+PARSED_MASKS = ("jaw", "raw", "neck")
 TRACK_FIELDS = ("found", "landmarks", "boxes", "roll", "strength", "skip")
 
 
@@ -83,7 +84,7 @@ class FaceTools:
 
     def __post_init__(self) -> None:
         kind = self.options.mask.kind
-        if kind in ("jaw", "raw", "neck") and self.parser is None and self.user_mask is None:
+        if kind in PARSED_MASKS and self.parser is None and self.user_mask is None:
             raise ModelError(
                 f"The mask {kind!r} needs the face parser 79999_iter.pth, which is not here.",
                 "Give its file (command line: --parser), or take the mask 'landmarks'.",
@@ -145,20 +146,36 @@ def find_faces(footage: Footage, tools: FaceTools, progress: Progress | None = N
     return [Avatar(track, tools.key(footage), footage.clock) for track in tracks]
 
 
-def make_parts(frames: np.ndarray, indices: Sequence[int], track: FaceTrack, tools: FaceTools) -> list[FacePart]:
-    """Crop, encode and mask some source frames.
+def crop_faces(frames: np.ndarray, indices: Sequence[int], track: FaceTrack, size: int) -> np.ndarray:
+    """Cut the face out of some source frames.
 
     Args:
         frames: (n, H, W, 3).
         indices: n numbers of these frames in the track.
         track: the face.
+        size: pixels a side.
+
+    Returns:
+        (n, size, size, 3) in the frames' dtype.
+    """
+    pairs = zip(frames, indices, strict=True)
+    return np.stack([crop_face(frame, track.boxes[i], float(track.roll[i]), size) for frame, i in pairs])
+
+
+def make_parts(
+    frames: np.ndarray, crops: np.ndarray, indices: Sequence[int], track: FaceTrack, tools: FaceTools
+) -> list[FacePart]:
+    """Encode and mask some source frames.
+
+    Args:
+        frames: (n, H, W, 3).
+        crops: (n, size, size, 3), the faces in them (`crop_faces`).
+        indices: n numbers of these frames in the track.
+        track: the face.
         tools: VAE, options, parser.
     """
-    size = tools.recipe.face_size
-    pairs = list(zip(frames, indices, strict=True))
-    crops = [crop_face(frame, track.boxes[i], float(track.roll[i]), size) for frame, i in pairs]
-    latents = encode_faces(np.stack(crops), tools.vae, len(crops))
-    masks = [_mask(frame, i, track, tools) for frame, i in pairs]
+    latents = encode_faces(crops, tools.vae, len(crops))
+    masks = [_mask(frame, i, track, tools) for frame, i in zip(frames, indices, strict=True)]
     masked, reference = latents.masked.half(), latents.reference.half()
     return [FacePart(*part) for part in zip(masked, reference, masks, strict=True)]
 
@@ -188,7 +205,9 @@ def make_avatar(
     report.start("encoding faces", len(visible))
     for start in range(0, len(visible), batch_size):
         indices = visible[start : start + batch_size]
-        parts.update(zip(indices, make_parts(footage.read(indices), indices, avatar.track, tools), strict=True))
+        pictures = footage.read(indices)
+        crops = crop_faces(pictures, indices, avatar.track, tools.recipe.face_size)
+        parts.update(zip(indices, make_parts(pictures, crops, indices, avatar.track, tools), strict=True))
         report.advance(len(indices))
     frames = footage.read(range(len(footage.clock))) if embed_frames else None
     return dataclasses.replace(avatar, parts=parts, frames=frames)
@@ -278,5 +297,7 @@ def _read_parts(tensors: Mapping[str, torch.Tensor]) -> dict[int, FacePart]:
 def _mask(frame: np.ndarray, index: int, track: FaceTrack, tools: FaceTools) -> MaskPatch:
     if tools.user_mask is not None:
         return mask_from_user(tools.user_mask, track, index)
-    parse_map = None if tools.parser is None else tools.parser.parse(frame, track.boxes[index])
-    return mask_face(track, index, tools.options.mask, parse_map)
+    options = tools.options.mask
+    if tools.parser is None or options.kind not in PARSED_MASKS:
+        return mask_face(track, index, options)
+    return mask_face(track, index, options, tools.parser.parse(frame, track.boxes[index]))

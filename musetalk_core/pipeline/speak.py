@@ -11,7 +11,6 @@ import numpy as np
 
 from ..audio.windows import speech_starts, tokens, window_activity
 from ..errors import OptionError
-from ..face.crop import crop_face
 from ..face.points import mouth_opening
 from ..lips.decode import decode_faces
 from ..lips.generate import generate_lips
@@ -20,7 +19,7 @@ from ..render.blend import BlendOptions, blend_face
 from ..render.color import match_color
 from ..timeline import Timeline
 from ..types import FaceLatents, Footage, Speech
-from .avatar import Avatar, FacePart, FaceTools, make_parts
+from .avatar import Avatar, FacePart, FaceTools, crop_faces, make_parts
 
 if TYPE_CHECKING:
     import torch
@@ -121,44 +120,36 @@ class Speaker:
             return
         if self._closing == "source":
             strength = strength * _shown_share(avatar.track.landmarks[source], window_activity(speech, starts))
+        numbers = source[spoken].tolist()
         with self._timed("encode"):
-            self._make_missing(frames[spoken], source[spoken], avatar, parts)
-        shown = [parts[int(n)] for n in source[spoken]]
+            crops = crop_faces(frames[spoken], numbers, avatar.track, self._tools.recipe.face_size)
+            self._make_missing(frames[spoken], crops, numbers, avatar, parts)
+        shown = [parts[n] for n in numbers]
         with self._timed("lips"):
             latents = FaceLatents(_stack([p.masked for p in shown]), _stack([p.reference for p in shown]))
             lips = generate_lips(self._lip_net, latents, tokens(speech, starts[spoken]), self._batch_size)
         with self._timed("decode"):
             mouths = decode_faces(lips, self._tools.vae, self._batch_size)
         with self._timed("blend"):
-            for at, part, mouth in zip(spoken, shown, mouths, strict=True):
-                n = int(source[at])
-                self._blend_one(frames[at], mouth, part, avatar, n, float(strength[at]))
-        for n in set(source[spoken].tolist()):
+            for at, n, crop, part, mouth in zip(spoken, numbers, crops, shown, mouths, strict=True):
+                fitted = match_color(mouth, crop) if self._blend.color_match else mouth
+                box, roll = avatar.track.boxes[n], float(avatar.track.roll[n])
+                blend_face(frames[at], fitted, box, roll, part.mask, float(strength[at]), self._blend)
+        for n in set(numbers):
             if self._last_shown[n] <= output[-1]:
                 del parts[n]
         self.face = (mouths[-1] * 255).astype(np.uint8)
 
-    def _make_missing(self, frames: np.ndarray, source: np.ndarray, avatar: Avatar, parts: dict[int, FacePart]) -> None:
-        """Fill `parts` for these source frames: from the avatar if it has them, else by the networks."""
-        fresh: dict[int, np.ndarray] = {}
-        for n, frame in zip(source.tolist(), frames, strict=True):
-            if n in parts:
-                continue
-            if n in avatar.parts:
-                parts[n] = avatar.parts[n]
-            else:
-                fresh[n] = frame
-        if fresh:
-            made = make_parts(np.stack(list(fresh.values())), list(fresh), avatar.track, self._tools)
-            parts.update(zip(fresh, made, strict=True))
-
-    def _blend_one(
-        self, frame: np.ndarray, mouth: np.ndarray, part: FacePart, avatar: Avatar, n: int, strength: float
+    def _make_missing(
+        self, frames: np.ndarray, crops: np.ndarray, numbers: list[int], avatar: Avatar, parts: dict[int, FacePart]
     ) -> None:
-        box, roll = avatar.track.boxes[n], float(avatar.track.roll[n])
-        if self._blend.color_match:
-            mouth = match_color(mouth, crop_face(frame, box, roll, len(mouth)))
-        blend_face(frame, mouth, box, roll, part.mask, strength, self._blend)
+        """Fill `parts` for these source frames: from the avatar if it has them, else by the networks."""
+        parts.update({n: avatar.parts[n] for n in numbers if n in avatar.parts})
+        fresh = {n: at for at, n in enumerate(numbers) if n not in parts}
+        if fresh:
+            at = list(fresh.values())
+            made = make_parts(frames[at], crops[at], list(fresh), avatar.track, self._tools)
+            parts.update(zip(fresh, made, strict=True))
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

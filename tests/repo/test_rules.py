@@ -42,7 +42,7 @@ DOORS = {
     "diffusers": {"models"},
     "transformers": {"models"},
     "librosa": {"audio"},
-    "cv2": {"face", "render", "portraits", "video"},
+    "cv2": {"face", "render", "portraits", "video", "eval"},
     "av": {"video", "audio", "live"},
 }
 # Seconds to import, or a device to wake: never at the top of a file, but where a network is defined as a class.

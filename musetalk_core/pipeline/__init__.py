@@ -1,0 +1,1 @@
+"""Stages joined into jobs: prepare an avatar, speak, dub a file."""
