@@ -159,17 +159,9 @@ def _clothes(
     high = 0.90 if person.clothes in ("crew", "vneck") else 0.845
     wide = side[side[:, 1] > high] + (0.006, -0.012)
     dip = {"crew": 0.985, "collar": 1.06, "vneck": 1.17, "hoodie": 1.00, "jacket": 1.02}[person.clothes]
-    neckline = spline(
-        np.array(
-            [
-                tuple(wide[0]),
-                (0.215, high + 0.035 + 0.2 * (dip - 0.985)),
-                (0.10, dip - 0.022 - 0.12 * (dip - 0.985)),
-                (0.0, dip),
-            ]
-        ),
-        40,
-    )
+    near, mid = high + 0.035 + 0.2 * (dip - 0.985), dip - 0.022 - 0.12 * (dip - 0.985)
+    half = [(float(wide[0, 0]), float(wide[0, 1])), (0.215, near), (0.10, mid), (0.0, dip)]
+    neckline = spline(np.array(half + [(-x, y) for x, y in half[2::-1]]), 79)[:40]  # both sides, so that it is round
     if person.clothes == "vneck":
         neckline = np.stack([np.linspace(wide[0, 0], 0, 40), np.linspace(wide[0, 1], dip, 40)], axis=1)
     right = np.concatenate([wide[::-1], neckline])

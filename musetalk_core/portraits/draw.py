@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .background import paint_body, paint_scene
-from .eyes import Eyes as EyePainter
+from .eyes import Eyes
 from .hair import Layer
 from .hairstyles import LONG_STYLES
 from .head import Head, paint_head
 from .identity import Identity
 from .light import Light
-from .motion import Eyes, MouthShape, Pose
+from .motion import EyeShape, MouthShape, Pose
 from .mouth import Mouth
 from .paint import Sheet
 from .surface import CHIN_PER_GAP, Layout, lopsided, skin_source
@@ -51,7 +51,7 @@ class Portrait:
     sheet: Sheet
     place: Layout
     head: Head
-    eyes: EyePainter
+    eyes: Eyes
     mouth: Mouth
     back: np.ndarray | None
     front: np.ndarray | None
@@ -81,19 +81,19 @@ class Portrait:
         frame = Sheet(-x / scale, -y / scale, scale, width, height)
         return cls(
             person=person, width=width, height=height, scale=scale, x=x, y=y, sheet=sheet,
-            place=Layout.of(person.shape), head=head, eyes=EyePainter.of(person, light, sheet, head.shine),
+            place=Layout.of(person.shape), head=head, eyes=Eyes.of(person, light, sheet, head.shine),
             mouth=Mouth.of(person, light), back=None if head.back is None else _premultiplied(head.back),
             front=None if head.front is None else _premultiplied(head.front),
             body=_premultiplied(paint_body(person, frame, light)), scene=paint_scene(person, width, height),
         )  # fmt: skip
 
-    def draw(self, pose: Pose, mouth: MouthShape, eyes: Eyes) -> np.ndarray:
+    def draw(self, pose: Pose, mouth: MouthShape, eyes: EyeShape) -> np.ndarray:
         """One picture, (height, width, 3) uint8 RGB, without a camera's faults."""
         frame = self.scene.copy()
         self.paint(frame, pose, mouth, eyes)
         return np.asarray(np.clip(frame * 255 + 0.5, 0, 255).astype(np.uint8))
 
-    def paint(self, frame: np.ndarray, pose: Pose, mouth: MouthShape, eyes: Eyes) -> None:
+    def paint(self, frame: np.ndarray, pose: Pose, mouth: MouthShape, eyes: EyeShape) -> None:
         """Lay the person over a picture, (height, width, 3) float32 display values, which is written to."""
         import cv2
 
@@ -109,7 +109,7 @@ class Portrait:
         drawn = float(np.interp(opening, MEASURED, DRAWN))
         return drawn / (1 - CHIN_PER_GAP * drawn)  # the chin goes down with the lip, so the face grows
 
-    def _face(self, mouth: MouthShape, eyes: Eyes) -> np.ndarray:
+    def _face(self, mouth: MouthShape, eyes: EyeShape) -> np.ndarray:
         """The head with this mouth and these eyes, facing: premultiplied (H, W, 4)."""
         import cv2
 

@@ -108,6 +108,7 @@ def bangs(person: Identity, rng: np.random.Generator) -> np.ndarray:
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float) -> np.ndarray:
+    """Outline of an ellipse, (80, 2)."""
     angle = np.linspace(0, 2 * np.pi, 80, endpoint=False)
     return np.stack([cx + rx * np.cos(angle), cy + ry * np.sin(angle)], axis=1)
 
@@ -125,6 +126,8 @@ def falling(person: Identity) -> Flow:
 
 
 def bang_flow(person: Identity) -> Flow:
+    """Down over the forehead, a little to both sides."""
+
     def flow(at: np.ndarray) -> np.ndarray:
         return np.stack([1.1 * at[:, 0] + 0.2 * person.part, np.full(len(at), 0.9)], axis=1)
 
@@ -132,6 +135,8 @@ def bang_flow(person: Identity) -> Flow:
 
 
 def around(cx: float, cy: float) -> Flow:
+    """Round a centre, as in a knot."""
+
     def flow(at: np.ndarray) -> np.ndarray:
         return np.stack([-(at[:, 1] - cy) * 1.4, at[:, 0] - cx + 0.06], axis=1)
 

@@ -58,7 +58,7 @@ class Pose:
 
 
 @dataclass(frozen=True, slots=True)
-class Eyes:
+class EyeShape:
     """What eyes and brows do.
 
     Args:
@@ -138,7 +138,7 @@ class HeadMotion:
 
     Args:
         pose: (N, 6) yaw, pitch, roll, x, y, scale as in `Pose`.
-        eyes: (N, 4) opening, gaze_x, gaze_y, brow as in `Eyes`.
+        eyes: (N, 4) opening, gaze_x, gaze_y, brow as in `EyeShape`.
     """
 
     pose: np.ndarray
@@ -151,9 +151,9 @@ class HeadMotion:
         """The pose of one frame."""
         return Pose(*self.pose[frame].tolist())
 
-    def eyes_at(self, frame: int) -> Eyes:
+    def eyes_at(self, frame: int) -> EyeShape:
         """The eyes of one frame."""
-        return Eyes(*self.eyes[frame].tolist())
+        return EyeShape(*self.eyes[frame].tolist())
 
     @classmethod
     def from_seed(cls, seed: int, frames: int, fps: float, amount: float = 1.0) -> HeadMotion:
@@ -206,7 +206,7 @@ def speech_motion(seed: int, frames: int, fps: float, loudness: float = 1.0) -> 
         targets.append((0.0, 1.0, 0.0))
         for _ in range(int(rng.integers(4, 13))):
             consonant, vowel = CONSONANTS[rng.integers(6)], VOWELS[rng.integers(6)]
-            stress = float(rng.uniform(0.55, 1.15)) * loudness
+            stress = float(rng.uniform(0.7, 1.25)) * loudness
             now += float(rng.uniform(0.055, 0.10))
             times.append(now)
             targets.append(consonant)

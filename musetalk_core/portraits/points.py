@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .motion import Eyes, MouthShape
+from .motion import EyeShape, MouthShape
 from .mouth import INSIDE, lip_lines
 from .surface import CENTRE_Y, outline, skin_source_at
 
@@ -31,7 +31,7 @@ OUTER_UPPER, OUTER_LOWER = (-1.0, -0.58, -0.29, 0.0, 0.29, 0.58, 1.0), (0.60, 0.
 INNER_UPPER, INNER_LOWER = (-0.90, -0.33, 0.0, 0.33, 0.90), (0.33, 0.0, -0.33)
 
 
-def face_points(portrait: Portrait, mouth: MouthShape, eyes: Eyes) -> np.ndarray:
+def face_points(portrait: Portrait, mouth: MouthShape, eyes: EyeShape) -> np.ndarray:
     """The usual 68 points of the face at rest in space, facing: (68, 2) face units."""
     person, place = portrait.person, portrait.place
     gap, half = portrait.gap(mouth.opening), place.mouth_half * mouth.width
@@ -69,7 +69,7 @@ def mouth_outlines(portrait: Portrait, mouth: MouthShape) -> tuple[np.ndarray, n
     )
 
 
-def _moved(portrait: Portrait, points: np.ndarray, gap: float, half: float, eyes: Eyes) -> np.ndarray:
+def _moved(portrait: Portrait, points: np.ndarray, gap: float, half: float, eyes: EyeShape) -> np.ndarray:
     """Where skin points of the resting face go; the inverse of `skin_source`, by repetition."""
     from .draw import BROW_TRAVEL
 
@@ -80,7 +80,7 @@ def _moved(portrait: Portrait, points: np.ndarray, gap: float, half: float, eyes
     return moved
 
 
-def _eyes(portrait: Portrait, eyes: Eyes) -> np.ndarray:
+def _eyes(portrait: Portrait, eyes: EyeShape) -> np.ndarray:
     """Corners and lids of both eyes, (12, 2)."""
     place, tilt = portrait.place, portrait.person.shape.eye_tilt
     u = np.array([1.0, 0.36, -0.36, -1.0, -0.36, 0.36])  # outer corner, upper lid, inner corner, lower lid

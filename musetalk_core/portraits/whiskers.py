@@ -82,7 +82,8 @@ def _beard_region(person: Identity, sheet: Sheet) -> np.ndarray:
     moustache = smoothstep(place.mouth_half + 0.03, place.mouth_half - 0.02, side + 0.6 * (mouth - 0.03 - y))
     moustache = moustache * smoothstep(base + 0.004, base + 0.03, y + 0.12 * side) * smoothstep(mouth + 0.05, mouth, y)
     moustache = moustache * (1 - 0.45 * bump(x, y - base - 0.02, 0.010, 0.03))
-    chin = smoothstep(0.125, 0.085, side) * smoothstep(mouth + 0.07, mouth + 0.10, y)
+    patch = (side / 0.100) ** 2.4 + (np.abs(y - mouth - 0.185) / 0.120) ** 2.4
+    chin = smoothstep(1.25, 0.60, patch)
     link = bump(side - place.mouth_half - 0.012, y - mouth - 0.04, 0.016, 0.075)
     cheek_line = spline(
         np.array([(0.36, 0.10), (0.345, 0.24), (0.29, 0.36), (0.21, 0.40), (0.16, 0.43), (0.13, 0.51), (-0.03, 0.50)]),

@@ -21,7 +21,7 @@ from musetalk_core.portraits.motion import (
     MAX_PITCH,
     MAX_ROLL,
     MAX_YAW,
-    Eyes,
+    EyeShape,
     HeadMotion,
     MouthCurve,
     MouthShape,
@@ -97,8 +97,8 @@ def test_found_by_the_detector_at_the_ends_of_the_range(
     for portrait in portraits:
         for pose in ends:
             for mouth in (MouthShape(), MouthShape(MAX_OPENING, 0.85, 0.5)):
-                points = locate(networks, portrait.draw(pose, mouth, Eyes()))
-                truth = portrait.project(face_points(portrait, mouth, Eyes()), pose)
+                points = locate(networks, portrait.draw(pose, mouth, EyeShape()))
+                truth = portrait.project(face_points(portrait, mouth, EyeShape()), pose)
                 away = np.linalg.norm(points68(points)[:, :2] - truth, axis=1) / portrait.scale
                 assert away.mean() < 0.055, (portrait.person.seed, pose, mouth)
 
@@ -110,7 +110,7 @@ def test_the_opening_given_is_the_opening_measured(
     for portrait in portraits:
         for opening in OPENINGS:
             asked.append(opening)
-            seen.append(opening_of(locate(networks, portrait.draw(Pose(), MouthShape(opening), Eyes()))))
+            seen.append(opening_of(locate(networks, portrait.draw(Pose(), MouthShape(opening), EyeShape()))))
     given_, measured = np.array(asked), np.array(seen)
     assert np.corrcoef(given_, measured)[0, 1] > 0.97
     assert 0.85 < np.polyfit(given_, measured, 1)[0] < 1.15
@@ -119,7 +119,7 @@ def test_the_opening_given_is_the_opening_measured(
 
 def test_only_the_face_below_the_brows_moves_with_the_mouth(portraits: list[Portrait]) -> None:
     portrait = portraits[0]
-    shut, wide = (portrait.draw(Pose(), MouthShape(opening), Eyes()) for opening in (0.0, 0.1))
+    shut, wide = (portrait.draw(Pose(), MouthShape(opening), EyeShape()) for opening in (0.0, 0.1))
     changed = np.argwhere((shut != wide).any(axis=-1))
     assert len(changed) > 500
     assert changed[:, 0].min() > portrait.y + 0.05 * portrait.scale
@@ -134,7 +134,7 @@ def test_a_shut_mouth_has_no_hole_and_an_open_one_has(portraits: list[Portrait])
         assert 0.07 < np.ptp(hole[:, 1]) < 0.12
         brightness = []
         for opening in (0.0, 0.08):
-            frame = portrait.draw(Pose(), MouthShape(opening), Eyes())
+            frame = portrait.draw(Pose(), MouthShape(opening), EyeShape())
             _, inside = mouth_outlines(portrait, MouthShape(0.08))
             x, y = portrait.project(inside.mean(axis=0)[None], Pose())[0].astype(int)
             brightness.append(float(frame[y - 1 : y + 2, x - 2 : x + 3].mean()))
@@ -228,5 +228,5 @@ def test_two_hundred_people_are_found_in_every_pose(networks: tuple[FaceDetector
         for _ in range(4):
             yaw, pitch, roll = rng.uniform(-1, 1, 3) * (MAX_YAW, MAX_PITCH, MAX_ROLL)
             mouth = MouthShape(float(rng.uniform(0, MAX_OPENING)), float(rng.uniform(0.8, 1.2)))
-            eyes = Eyes(opening=float(rng.choice([0.0, 0.5, 1.0])), brow=float(rng.uniform(-1, 1)))
+            eyes = EyeShape(opening=float(rng.choice([0.0, 0.5, 1.0])), brow=float(rng.uniform(-1, 1)))
             locate(networks, portrait.draw(Pose(float(yaw), float(pitch), float(roll)), mouth, eyes))
