@@ -132,7 +132,12 @@ def _render(
     mass = mass + (crisp - mass) * rim
     body = smoothstep(0.30, 0.95, mass) if person.hair != "buzz" else mass * 0.74
     inside = np.argwhere(mass > 0.40)
-    start = inside[rng.integers(len(inside), size=count)] + rng.uniform(0, 1, (count, 2))
+    weight = np.ones(len(inside))
+    if person.hair in (*LONG_STYLES, "side"):  # hair leaves the parting to both sides, so most of it starts there
+        away = (inside[:, 1] / scale + sheet.left - person.part * 0.36) / 0.03
+        weight += 4 * np.exp(-0.5 * away**2) * (inside[:, 0] / scale + sheet.top < -0.2)
+    chosen = np.searchsorted(np.cumsum(weight), rng.uniform(0, weight.sum(), count))
+    start = inside[np.minimum(chosen, len(inside) - 1)] + rng.uniform(0, 1, (count, 2))
     start = start[:, ::-1] / scale + (sheet.left, sheet.top)
     order = np.argsort(start[:, 1] * (-1 if person.hair in LONG_STYLES else 1) + rng.normal(0, 0.25, count))
     lengths = length * rng.uniform(0.5, 1.1, count)

@@ -279,6 +279,9 @@ def _blend(first: Color, second: Color, share: float) -> Color:
 
 
 def _muted(rng: np.random.Generator, luma: float, chroma: float) -> Color:
-    """A quiet colour of a given brightness."""
-    a, b, c = (float(np.clip(luma + v, 8, 245)) for v in rng.normal(0, chroma * 0.6, 3))
+    """A quiet colour of a given brightness: mostly along warm to cool, as rooms are."""
+    warm, green = (float(v) for v in rng.normal(0, chroma, 2))
+    a, b, c = (
+        float(np.clip(luma + v, 8, 245)) for v in (warm - 0.25 * green, 0.15 * warm + 0.3 * green, -warm - 0.1 * green)
+    )
     return a, b, c
