@@ -1,0 +1,1 @@
+"""Training: from videos to a model of one's own, and the paper's studies of it."""
