@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -153,12 +153,19 @@ def portrait_footage(
         raise OptionError(
             f"The mouth's curve has {len(mouth)} frames, the footage {frames}.", "Give one value a frame."
         )
-    actors = []
+    actors: list[Actor] = []
     for i in range(people):
         own = seed if i == 0 else seed + 1_000_003 * i
         tall = 0.47 * min(width, height) if people == 1 else min(0.40 * min(width, height), 0.27 * width)
         centre = (width * (0.5 if people == 1 else (0.27, 0.73)[i]), height * (0.42 if people == 1 else 0.44))
-        portrait = Portrait.prepare(Identity.from_seed(own), width, height, face_height=tall, centre=centre)
+        person = Identity.from_seed(own)
+        if actors:  # one room, one light
+            first = actors[0].portrait.person
+            person = replace(
+                person, light_side=first.light_side, light_height=first.light_height,
+                light_warmth=first.light_warmth, light_soft=first.light_soft,
+            )  # fmt: skip
+        portrait = Portrait.prepare(person, width, height, face_height=tall, centre=centre)
         said = mouth if mouth is not None and i == 0 else speech_motion(own, frames, float(rate))
         actors.append(Actor(portrait, said, HeadMotion.from_seed(own, frames, float(rate), amount)))
     return PortraitFootage(actors, rate, Camera.from_seed(seed, width, height, faults))
