@@ -2,5 +2,5 @@
 
 `footage.portrait_footage(seed, seconds)` gives a clip, `draw.Portrait.prepare(Identity.from_seed(seed))` one person to
 be drawn in any pose with any mouth. How a head comes about: `surface` is its shape, `light` the light on it; `skin`,
-`eyes`, `mouth`, `hair`, `whiskers` and `background` paint the parts; `head` joins what is painted once; `draw` moves it.
+`eyes`, `mouth`, `hair`, `whiskers` and `background` paint parts; `head` joins what is painted once; `draw` moves it.
 """
