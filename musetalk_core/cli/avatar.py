@@ -41,7 +41,7 @@ def run_make(args: argparse.Namespace) -> int:
         )
     footage = stages.read_source(args)
     model, parser = stages.read_model(args)
-    tools = stages.read_tools(args, model, parser)
+    tools = stages.read_tools(args, footage, model, parser)
     progress = TerminalProgress(args.quiet)
     try:
         (found,) = find_faces(footage, tools, progress)

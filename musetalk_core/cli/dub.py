@@ -13,7 +13,7 @@ from ..pipeline.avatar import load_avatar, require_match
 from ..pipeline.dub import DubOptions, DubSettings, dub
 from ..pipeline.report import DubReport
 from ..render.blend import BlendOptions
-from ..video.write import WriteOptions
+from ..video.write import WriteOptions, require_target
 from . import stages
 from .arguments import add_options, read_options
 from .console import TerminalProgress, write_line
@@ -25,7 +25,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     stages.add_source(parser)
     parser.add_argument("sound", type=Path, metavar="AUDIO", help="a sound file, or a video whose sound is taken")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the video to write (.mp4, .mov, .mkv)")
-    parser.add_argument("--avatar", type=Path, help="prepared by `musetalk avatar make` from this source")
+    parser.add_argument(
+        "--avatar",
+        type=Path,
+        help="prepared by `musetalk avatar make` from this source; its options stand where flags are left out",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write a report of the run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     stages.add_model(parser)
@@ -47,12 +51,12 @@ def run(args: argparse.Namespace) -> int:
         read_options(args, BlendOptions, {"mode": "released", "color_match": False} if released else None),
         read_options(args, WriteOptions),
     )
+    _require_places(args)
     footage = stages.read_source(args)
+    avatars = None if args.avatar is None else [load_avatar(args.avatar)]
     model, parser = stages.read_model(args)
-    tools = stages.read_tools(args, model, parser)
-    avatars = None
-    if args.avatar is not None:
-        avatars = [load_avatar(args.avatar)]
+    tools = stages.read_tools(args, footage, model, parser, avatars[0].key if avatars else stages.NOTHING_SAVED)
+    if avatars:
         require_match(avatars[0], tools.key(footage), str(args.avatar))
     progress = TerminalProgress(args.quiet)
     try:
@@ -69,9 +73,21 @@ def summary(report: DubReport) -> str:
     """What was done, in a few lines."""
     lines = [f"{report.output}: {report.frames} frames, {report.seconds:.2f} s, {report.model}"]
     for number, (spoken, skipped) in enumerate(zip(report.spoken, report.skipped, strict=True)):
-        lines.append(f"  face {number}: {spoken} frames speak")
+        lines.append(
+            f"  face {number}: {spoken} frames speak" if len(report.spoken) > 1 else f"  {spoken} frames speak"
+        )
         lines += [f"    {r.start:.2f}-{r.end:.2f} s keep their own mouth: {r.reason}" for r in skipped]
     return "\n".join(lines)
+
+
+def _require_places(args: argparse.Namespace) -> None:
+    """Refuse, before any work, places that cannot be written to, and outputs that would replace an input."""
+    require_target(args.output)
+    if args.json is not None and not args.json.parent.is_dir():
+        raise MediaError(f"The folder {args.json.parent} does not exist.", "Choose another place with --json.")
+    for path in (args.source, args.sound):
+        if path.exists() and args.output.exists() and path.samefile(args.output):
+            raise MediaError(f"{args.output} is read and cannot be written too.", "Choose another output.")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -27,13 +29,19 @@ if TYPE_CHECKING:
     from ..models.recipe import Recipe
     from ..types import Footage
 
+Saved = Mapping[str, Any]  # `Avatar.key`
+NOTHING_SAVED: Saved = MappingProxyType({})
 MASK_KINDS = next(spec.choices for spec in option_specs(MaskOptions) if spec.name == "kind")
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
     """SOURCE and the frame rate of sources that have none."""
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a video, a photo, or a folder of frames")
-    parser.add_argument("--fps", type=_fraction, help="frame rate of a photo or a folder, such as 25 or 30000/1001")
+    parser.add_argument(
+        "--fps",
+        type=_fraction,
+        help="frames a second of a photo or a folder [default: 25]; plays a video at this rate; such as 30000/1001",
+    )
 
 
 def read_source(args: argparse.Namespace) -> Footage:
@@ -77,44 +85,80 @@ def add_faces(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--face",
-        default="largest",
         metavar="WHO",
-        help="largest, all, a number (0 is the leftmost), or a point X,Y on the face [default: largest]",
+        help="largest, all, a number (0 is the leftmost), or a point X,Y on the face, in pixels [default: largest]",
     )
     add_options(parser, "finding faces", TrackOptions, skip=("selection", "index", "point_x", "point_y"))
-    add_options(parser, "cropping", CropOptions, skip=("released",))
+    add_options(parser, "cropping", CropOptions, skip=("released",), by_model=("chin_margin",))
 
 
-def read_faces(args: argparse.Namespace, recipe: Recipe | None = None) -> tuple[TrackOptions, CropOptions]:
-    """The options of `add_faces`; those that the user left open are the model's own."""
-    defaults: dict[str, object] = {"released": args.released}
-    if recipe is not None:
-        defaults["chin_margin"] = recipe.chin_margin
-    return read_options(args, TrackOptions, _who(args.face)), read_options(args, CropOptions, defaults)
+def read_faces(
+    args: argparse.Namespace, recipe: Recipe | None = None, saved: Saved = NOTHING_SAVED
+) -> tuple[TrackOptions, CropOptions]:
+    """The options of `add_faces`; those that the user left open are those of a saved avatar, else the model's own."""
+    who = {} if args.face is None else _who(args.face)
+    crop = {} if recipe is None else {"chin_margin": recipe.chin_margin}
+    crop |= saved.get("crop", {})
+    if args.released:
+        crop["released"] = True
+    return read_options(args, TrackOptions, {**saved.get("track", {}), **who}), read_options(args, CropOptions, crop)
 
 
 def add_mask(parser: argparse.ArgumentParser) -> None:
     """Flags that shape the mask."""
     parser.add_argument(
         "--mask",
-        default="landmarks",
         metavar="KIND",
         help=f"{', '.join(MASK_KINDS)}, or a picture: white where the mouth may change [default: landmarks]",
     )
-    add_options(parser, "masking", MaskOptions, skip=("kind",))
+    cheeks = ("left_cheek_width", "right_cheek_width")
+    add_options(parser, "masking", MaskOptions, skip=("kind",), by_model=cheeks)
 
 
-def read_tools(args: argparse.Namespace, model: LoadedModel, parser: FaceParser | None) -> FaceTools:
-    """The tools that make avatars, from the flags of `add_faces` and `add_mask`."""
-    track, crop = read_faces(args, model.recipe)
-    user_mask = None
-    chosen = {"left_cheek_width": model.recipe.cheek_width, "right_cheek_width": model.recipe.cheek_width}
+def read_mask(
+    args: argparse.Namespace, footage: Footage, recipe: Recipe | None = None, saved: Saved = NOTHING_SAVED
+) -> tuple[MaskOptions, np.ndarray | None]:
+    """The options of `add_mask`, and the mask that the user drew: (H, W) in 0..1 of the footage's size, or None."""
+    chosen: dict[str, object] = {}
+    if recipe is not None:
+        chosen = {"left_cheek_width": recipe.cheek_width, "right_cheek_width": recipe.cheek_width}
+    chosen |= saved.get("mask", {})
+    if args.mask is None:
+        return read_options(args, MaskOptions, chosen), None
     if args.mask in MASK_KINDS:
-        chosen["kind"] = args.mask
-    else:
-        user_mask = _read_mask(Path(args.mask))
-    options = FaceOptions(track, crop, read_options(args, MaskOptions, chosen))
-    return FaceTools(model.vae, model.recipe, options, parser, user_mask)
+        return read_options(args, MaskOptions, {**chosen, "kind": args.mask}), None
+    path = Path(args.mask)
+    if not path.exists():
+        raise OptionError(f"--mask {args.mask} is no file.", f"Use {', '.join(MASK_KINDS)}, or a picture.")
+    drawn = _read_picture(path)
+    if drawn.shape != (footage.height, footage.width):
+        raise OptionError(
+            f"The mask {path} is {drawn.shape[1]}x{drawn.shape[0]} pixels, {args.source} is "
+            f"{footage.width}x{footage.height}.",
+            "Give a mask of the source's size.",
+        )
+    return read_options(args, MaskOptions, chosen), drawn
+
+
+def read_tools(
+    args: argparse.Namespace,
+    footage: Footage,
+    model: LoadedModel,
+    parser: FaceParser | None,
+    saved: Saved = NOTHING_SAVED,
+) -> FaceTools:
+    """The tools that make avatars, from the flags of `add_faces` and `add_mask`.
+
+    Args:
+        args: parsed flags.
+        footage: what they are for; a mask that the user drew must have its size.
+        model: gives the defaults of flags that were left out.
+        parser: finds the parts of a face, for masks that need it.
+        saved: key of an avatar whose options stand where flags were left out.
+    """
+    mask, drawn = read_mask(args, footage, model.recipe, saved)
+    options = FaceOptions(*read_faces(args, model.recipe, saved), mask)
+    return FaceTools(model.vae, model.recipe, options, parser, drawn)
 
 
 def _who(word: str) -> dict[str, object]:
@@ -130,7 +174,7 @@ def _who(word: str) -> dict[str, object]:
     )
 
 
-def _read_mask(path: Path) -> np.ndarray:
+def _read_picture(path: Path) -> np.ndarray:
     picture = open_footage(path).read([0])[0]
     return np.asarray(picture.mean(axis=2, dtype=np.float32) / 255)
 

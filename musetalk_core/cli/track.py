@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..face.preview import contact_sheet, write_picture
+from ..errors import OptionError
+from ..face.mask import PARSED_KINDS, MaskOptions, mask_face, mask_from_user
+from ..face.preview import contact_sheet, sheet_frames, write_picture
 from ..face.track import track_faces
 from ..pipeline.report import skipped_ranges
 from ..timeline import Timeline
+from ..types import FaceTrack, Footage, MaskPatch
 from . import stages
 from .console import TerminalProgress, write_line
 
@@ -32,6 +35,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Track one piece of footage."""
     footage = stages.read_source(args)
+    options, drawn = stages.read_mask(args, footage)
+    if options.kind in PARSED_KINDS:
+        raise OptionError(
+            f"The mask {options.kind!r} needs a face parser, which is not run here.", "Preview landmarks or mouth."
+        )
     progress = TerminalProgress(args.quiet)
     try:
         tracks = track_faces(footage, *stages.read_faces(args), progress)
@@ -43,6 +51,21 @@ def run(args: argparse.Namespace) -> int:
         for skipped in skipped_ranges(track, timeline):
             write_line(f"  {skipped.start:.2f}-{skipped.end:.2f} s skipped: {skipped.reason}")
     if args.preview is not None:
-        write_picture(args.preview, contact_sheet(footage, tracks))
+        write_picture(args.preview, contact_sheet(footage, tracks, _masks(footage, tracks, options, drawn)))
         write_line(str(args.preview))
     return 0
+
+
+def _masks(
+    footage: Footage, tracks: list[FaceTrack], options: MaskOptions, drawn: np.ndarray | None
+) -> list[dict[int, MaskPatch]]:
+    """For each person the masks of the contact sheet's frames on which they speak."""
+    frames = sheet_frames(len(footage.clock), tracks)
+    return [
+        {
+            index: mask_face(track, index, options) if drawn is None else mask_from_user(drawn, track, index)
+            for index in frames
+            if track.strength[index] > 0
+        }
+        for track in tracks
+    ]

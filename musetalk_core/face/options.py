@@ -44,5 +44,5 @@ class TrackOptions(Options):
         low=0.5,
         high=1.0,
     )
-    most_faces: int = option(6, "how many faces are followed at once; the largest count", low=1, high=50)
+    most_faces: int = option(6, "how many faces are followed at once; of more, the largest", low=1, high=50)
     align_roll: bool = option(False, "turn the crop with the head; the released models were trained without")

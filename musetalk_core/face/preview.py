@@ -29,6 +29,24 @@ LABEL_HEIGHT = 18  # pixels
 GAP = 4  # pixels between tiles
 
 
+def sheet_frames(n: int, tracks: Sequence[FaceTrack], columns: int = 4) -> list[int]:
+    """The frames of a contact sheet: evenly spaced ones, and the middle one of every reason that they do not show.
+
+    Args:
+        n: frames of the footage.
+        tracks: people in it.
+        columns: tiles a row; there are three rows of evenly spaced frames.
+    """
+    count = 3 * columns
+    chosen = {round(i * (n - 1) / max(1, count - 1)) for i in range(min(n, count))}
+    for track in tracks:
+        shown = {int(track.skip[index]) for index in chosen}
+        for reason in sorted({int(reason) for reason in track.skip} - shown):
+            frames = np.flatnonzero(track.skip == reason)
+            chosen.add(int(frames[len(frames) // 2]))
+    return sorted(chosen)
+
+
 def contact_sheet(
     footage: Footage, tracks: Sequence[FaceTrack], masks: Masks | None = None, columns: int = 4, tile_width: int = 320
 ) -> np.ndarray:
@@ -46,7 +64,7 @@ def contact_sheet(
         (H, W, 3) uint8.
     """
     tiles, labels = [], []
-    for index in _choose_frames(len(footage.clock), tracks, 3 * columns):
+    for index in sheet_frames(len(footage.clock), tracks, columns):
         patches = [None if masks is None else part.get(index) for part in masks or [{}] * len(tracks)]
         tiles.append(draw_tracks(footage.read([index])[0], index, tracks, patches, tile_width))
         words = [f"{i}: {_word(track, index)}" for i, track in enumerate(tracks)]
@@ -145,17 +163,6 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 
 def _as_bytes(picture: np.ndarray) -> np.ndarray:
     return np.asarray(np.rint(np.clip(unit_range(picture), 0, 1) * 255), np.uint8)
-
-
-def _choose_frames(n: int, tracks: Sequence[FaceTrack], count: int) -> list[int]:
-    """Evenly spaced frames, and the middle of the longest run of every reason that they do not show."""
-    chosen = {round(i * (n - 1) / max(1, count - 1)) for i in range(min(n, count))}
-    for track in tracks:
-        shown = {int(track.skip[index]) for index in chosen}
-        for reason in sorted({int(reason) for reason in track.skip} - shown):
-            frames = np.flatnonzero(track.skip == reason)
-            chosen.add(int(frames[len(frames) // 2]))
-    return sorted(chosen)
 
 
 def _word(track: FaceTrack, index: int) -> str:

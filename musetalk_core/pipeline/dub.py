@@ -23,7 +23,7 @@ from ..render.blend import BlendOptions
 from ..timeline import Clock, Timeline, frames_within, plan
 from ..types import AudioClip, Footage
 from ..video.read import VideoFootage
-from ..video.write import VideoWriter, WriteOptions
+from ..video.write import VideoWriter, WriteOptions, require_target
 from .avatar import Avatar, FaceTools, find_faces
 from .report import DubReport, skipped_ranges, spoken_frames
 from .speak import Speaker
@@ -88,6 +88,7 @@ def dub(
     """
     report = progress or SilentProgress()
     timings: dict[str, float] = {}
+    require_target(output)
     clip = read_audio(sound)
     started = time.perf_counter()
     people = _find(footage, tools, settings.run, report) if avatars is None else avatars

@@ -70,6 +70,22 @@ class SoundSource(Protocol):
         """Add a track to a container before anything is written to it."""
 
 
+def require_target(path: Path) -> None:
+    """Refuse a name under which no video can be written, before any work is done for it.
+
+    Raises:
+        MediaError: another suffix, no such folder, a folder that may not be written to.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise MediaError(f"{path} is no kind of video that is written.", f"Use one of: {', '.join(SUFFIXES)}.")
+    if not path.parent.is_dir():
+        raise MediaError(f"The folder {path.parent} does not exist.", "Create it, or choose another.")
+    if path.is_dir():
+        raise MediaError(f"{path} is a folder.", "Name a file in it.")
+    if not os.access(path.parent, os.W_OK):
+        raise MediaError(f"The folder {path.parent} may not be written to.", "Choose another, or change its rights.")
+
+
 class VideoWriter:
     """Writes frames to a video file. A context manager: the file appears when the block ends without an exception.
 
@@ -110,13 +126,8 @@ class VideoWriter:
         self._colours = _written_colours(colours, width, height, options.lossless)
         self._sound = sound
         self._pixel_aspect = pixel_aspect
+        require_target(self._path)
         self._suffix = self._path.suffix.lower()
-        if self._suffix not in SUFFIXES:
-            raise MediaError(f"{path} is no kind of video that is written.", f"Use one of: {', '.join(SUFFIXES)}.")
-        if not self._path.parent.is_dir():
-            raise MediaError(f"The folder {self._path.parent} does not exist.", "Create it, or choose another.")
-        if self._path.is_dir():
-            raise MediaError(f"{path} is a folder.", "Name a file in it.")
         # A name of our own: no pattern, no protocol, no length limit can meet what the user chose.
         self._part = self._path.parent / f".{uuid.uuid4().hex}{self._suffix}"
         self._count = 0

@@ -12,8 +12,8 @@ from musetalk_core.errors import MediaError
 from musetalk_core.face.preview import (
     BOX_COLORS,
     SKIPPED_COLOR,
-    _choose_frames,
     contact_sheet,
+    sheet_frames,
     tile_images,
     write_picture,
 )
@@ -45,7 +45,7 @@ def has(sheet: np.ndarray, color: tuple[int, int, int]) -> bool:
 def test_a_sheet_shows_boxes_masks_and_every_reason(dtype: type) -> None:
     footage = ArrayFootage(np.zeros((101, 100, 100, 3), dtype), Fraction(25))
     track = sample(101)
-    assert {50, 51} <= set(_choose_frames(101, [track], 12))
+    assert {50, 51} <= set(sheet_frames(101, [track], 4))
     mask = MaskPatch(30, 50, np.ones((20, 40), np.float16))
     plain = contact_sheet(footage, [track], columns=4, tile_width=200)
     masked = contact_sheet(footage, [track], [{0: mask}], columns=4, tile_width=200)
