@@ -73,7 +73,7 @@ _ENTRIES = (
         id="musetalk-1.5",
         title="MuseTalk 1.5 U-Net",
         role="unet",
-        licence="its makers allow any use, commercial use too; their code is MIT",
+        licence="CreativeML Open RAIL-M (hub page); its makers' README allows any use; code MIT",
         recipes=("1.5",),
         files=(
             KnownFile("musetalkV15/unet.safetensors"),
@@ -89,7 +89,7 @@ _ENTRIES = (
         id="musetalk-1.0",
         title="MuseTalk 1.0 U-Net",
         role="unet",
-        licence="its makers allow any use, commercial use too; their code is MIT",
+        licence="CreativeML Open RAIL-M (hub page); its makers' README allows any use; code MIT",
         recipes=("1.0",),
         files=(
             KnownFile("musetalk/unet.safetensors"),

@@ -146,11 +146,11 @@ def find_faces(footage: Footage, tools: FaceTools, progress: Progress | None = N
     return [Avatar(track, tools.key(footage), footage.clock) for track in tracks]
 
 
-def crop_faces(frames: np.ndarray, indices: Sequence[int], track: FaceTrack, size: int) -> np.ndarray:
+def crop_faces(frames: Sequence[np.ndarray], indices: Sequence[int], track: FaceTrack, size: int) -> np.ndarray:
     """Cut the face out of some source frames.
 
     Args:
-        frames: (n, H, W, 3).
+        frames: n of (H, W, 3).
         indices: n numbers of these frames in the track.
         track: the face.
         size: pixels a side.
@@ -163,12 +163,12 @@ def crop_faces(frames: np.ndarray, indices: Sequence[int], track: FaceTrack, siz
 
 
 def make_parts(
-    frames: np.ndarray, crops: np.ndarray, indices: Sequence[int], track: FaceTrack, tools: FaceTools
+    frames: Sequence[np.ndarray], crops: np.ndarray, indices: Sequence[int], track: FaceTrack, tools: FaceTools
 ) -> list[FacePart]:
     """Encode and mask some source frames.
 
     Args:
-        frames: (n, H, W, 3).
+        frames: n of (H, W, 3).
         crops: (n, size, size, 3), the faces in them (`crop_faces`).
         indices: n numbers of these frames in the track.
         track: the face.
@@ -206,8 +206,8 @@ def make_avatar(
     for start in range(0, len(visible), batch_size):
         indices = visible[start : start + batch_size]
         pictures = footage.read(indices)
-        crops = crop_faces(pictures, indices, avatar.track, tools.recipe.face_size)
-        parts.update(zip(indices, make_parts(pictures, crops, indices, avatar.track, tools), strict=True))
+        crops = crop_faces(list(pictures), indices, avatar.track, tools.recipe.face_size)
+        parts.update(zip(indices, make_parts(list(pictures), crops, indices, avatar.track, tools), strict=True))
         report.advance(len(indices))
     frames = footage.read(range(len(footage.clock))) if embed_frames else None
     return dataclasses.replace(avatar, parts=parts, frames=frames)
