@@ -114,6 +114,17 @@ def _between(lines: np.ndarray, share: np.ndarray) -> np.ndarray:
     return np.asarray(lines[rows, low] + (at - low)[..., None] * (lines[rows, low + 1] - lines[rows, low]))
 
 
+def _starts(person: Identity, sheet: Sheet, inside: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Where locks start, (count, 2) face units, chosen from the pixels (n, 2; row, column) inside the hair."""
+    weight = np.ones(len(inside))
+    if person.hair in (*LONG_STYLES, "side"):  # hair leaves the parting to both sides, so most of it starts there
+        away = (inside[:, 1] / sheet.scale + sheet.left - person.part * 0.36) / 0.03
+        weight += 4 * np.exp(-0.5 * away**2) * (inside[:, 0] / sheet.scale + sheet.top < -0.2)
+    chosen = np.searchsorted(np.cumsum(weight), rng.uniform(0, weight.sum(), count))
+    start = inside[np.minimum(chosen, len(inside) - 1)] + rng.uniform(0, 1, (count, 2))
+    return np.asarray(start[:, ::-1] / sheet.scale + (sheet.left, sheet.top))
+
+
 def _render(
     person: Identity, sheet: Sheet, light: Light, rng: np.random.Generator, shapes: list[np.ndarray], flow: Flow,
     count: int, length: float, darkness: float = 1.0,
@@ -132,13 +143,7 @@ def _render(
     mass = mass + (crisp - mass) * rim
     body = smoothstep(0.30, 0.95, mass) if person.hair != "buzz" else mass * 0.74
     inside = np.argwhere(mass > 0.40)
-    weight = np.ones(len(inside))
-    if person.hair in (*LONG_STYLES, "side"):  # hair leaves the parting to both sides, so most of it starts there
-        away = (inside[:, 1] / scale + sheet.left - person.part * 0.36) / 0.03
-        weight += 4 * np.exp(-0.5 * away**2) * (inside[:, 0] / scale + sheet.top < -0.2)
-    chosen = np.searchsorted(np.cumsum(weight), rng.uniform(0, weight.sum(), count))
-    start = inside[np.minimum(chosen, len(inside) - 1)] + rng.uniform(0, 1, (count, 2))
-    start = start[:, ::-1] / scale + (sheet.left, sheet.top)
+    start = _starts(person, sheet, inside, count, rng)
     order = np.argsort(start[:, 1] * (-1 if person.hair in LONG_STYLES else 1) + rng.normal(0, 0.25, count))
     lengths = length * rng.uniform(0.5, 1.1, count)
     if person.hair not in (*LONG_STYLES, *CURLY_STYLES):  # shorter at the temples
@@ -157,7 +162,8 @@ def _render(
     tone = blur(tone_image.astype(np.float32) / 110, 0.5)
     if person.hair == "buzz":
         tone = 0.7 + 0.3 * tone + 0.10 * noise(rng, sheet.shape, 0.007 * scale)
-    alpha = np.maximum(body, cover.astype(np.float32) / 255 * smoothstep(0.0, 0.30, blur(mass, 0.014 * scale)))
+    hairs = cover.astype(np.float32) / 255 * smoothstep(0.0, 0.30, blur(mass, 0.014 * scale))
+    alpha = body if person.hair == "buzz" else np.maximum(body, hairs)  # single hairs so short are not seen
     color = _lit(person, sheet, light, rng, mass, tone, flow, darkness)
     return Layer(color, np.clip(alpha, 0, 1).astype(np.float32))
 
