@@ -119,7 +119,7 @@ def test_frechet_distance_of_known_gaussians() -> None:
     same, moved, other = RunningGaussian(), RunningGaussian(), RunningGaussian()
     for row in rng.normal(size=(4000, 3)):
         same.add(row)
-        moved.add([*row, 2, 0, 0])
+        moved.add(row + np.array([2, 0, 0]))
         other.add(3 * row)
     assert frechet(same, same) == pytest.approx(0, abs=1e-6)
     assert frechet(same, moved) == pytest.approx(4, rel=1e-6)
