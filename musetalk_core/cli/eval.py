@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..audio.read import read_audio
-from ..errors import MediaError
-from ..eval.batch import Comparison, compare
+from ..eval.batch import compare
 from ..eval.external import ExternalNets, onnx_nets
 from ..eval.plots import write_plots
 from ..eval.reference import EvalOptions, prepare
 from ..eval.report import table
-from ..face.mask import MaskOptions
 from ..pipeline.avatar import FaceOptions
 from ..placement import SingleDevice
 from ..video.read import open_footage
 from . import stages
 from .arguments import add_options, read_options
 from .console import TerminalProgress, write_line
+from .dub import write_json
 
 if TYPE_CHECKING:
     from ..types import Footage
@@ -48,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     nets.add_argument("--distance-net", type=Path, metavar="ONNX", help="LPIPS, inputs in0 and in1 of 256 px")
     nets.add_argument("--device", default="auto", help="where SyncNet runs [default: auto]")
     stages.add_faces(parser)
-    add_options(parser, "masking", MaskOptions)
+    stages.add_mask(parser)
     add_options(parser, "measuring", EvalOptions)
     parser.set_defaults(run=run)
 
@@ -57,14 +55,17 @@ def run(args: argparse.Namespace) -> int:
     """Measure one output or several."""
     outputs = _open_outputs(args.output)
     track, crop = stages.read_faces(args)
+    source = stages.read_source(args)
+    mask, drawn = stages.read_mask(args, source)
     progress = TerminalProgress(args.quiet)
     try:
         reference = prepare(
-            stages.read_source(args),
+            source,
             None if args.audio is None else read_audio(args.audio),
             None if args.truth is None else open_footage(args.truth),
             read_options(args, EvalOptions),
-            faces=FaceOptions(track, crop, read_options(args, MaskOptions)),
+            faces=FaceOptions(track, crop, mask),
+            user_mask=drawn,
             nets=_nets(args),
             progress=progress,
         )
@@ -76,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
         progress.close()
     write_line(table(result.reports) if len(outputs) == 1 else result.table())
     if args.json is not None:
-        _write_json(args.json, result)
+        content = result.as_dict()
+        # One report stands as it is, several with their ranking.
+        write_json(args.json, content if len(outputs) > 1 else next(iter(content["reports"].values())))
     return 0
 
 
@@ -98,14 +101,3 @@ def _nets(args: argparse.Namespace) -> ExternalNets:
     from ..models.syncnet import load_syncnet
 
     return replace(nets, syncnet=load_syncnet(args.syncnet, SingleDevice(args.device)))
-
-
-def _write_json(path: Path, result: Comparison) -> None:
-    """One report as it is, several with their ranking."""
-    content = result.as_dict()
-    if len(result.reports) == 1:
-        content = next(iter(content["reports"].values()))
-    try:
-        path.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    except OSError as error:
-        raise MediaError(f"The report {path} cannot be written: {error}", "Choose another place.") from error

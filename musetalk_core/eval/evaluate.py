@@ -42,6 +42,7 @@ def evaluate(
     *,
     faces: FaceOptions | None = None,
     masks: Masks | None = None,
+    user_mask: np.ndarray | None = None,
     nets: ExternalNets | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -55,6 +56,7 @@ def evaluate(
         options: how to measure.
         faces: how the dub found and masked the face; the defaults of `dub` when None.
         masks: the mask of each source frame when the dub had another; replaces `faces.mask`.
+        user_mask: (H, W) in 0..1, one drawn mask for every frame; replaces `faces.mask` too.
         nets: networks for CSIM, FID, LPIPS, LSE.
         progress: reports and cancels.
 
@@ -63,7 +65,9 @@ def evaluate(
         FaceError: one of the videos shows no face.
     """
     report = progress or SilentProgress()
-    reference = prepare(source, audio, truth, options, faces=faces, masks=masks, nets=nets, progress=report)
+    reference = prepare(
+        source, audio, truth, options, faces=faces, masks=masks, user_mask=user_mask, nets=nets, progress=report
+    )
     return judge(reference, output, report)
 
 

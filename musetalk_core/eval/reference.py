@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import FaceError, MediaError
-from ..face.mask import PARSED_KINDS, mask_face
+from ..face.mask import PARSED_KINDS, mask_face, mask_from_user
 from ..face.track import track_faces
 from ..options import Options, option
 from ..pipeline.avatar import FaceOptions
@@ -84,13 +84,14 @@ def prepare(
     *,
     faces: FaceOptions | None = None,
     masks: Masks | None = None,
+    user_mask: np.ndarray | None = None,
     nets: ExternalNets | None = None,
     progress: Progress | None = None,
 ) -> Reference:
     """Look at everything but the output, once for many outputs. Arguments and errors are those of `evaluate`."""
     report = progress or SilentProgress()
     found = faces or FaceOptions()
-    if masks is None and found.mask.kind in PARSED_KINDS:
+    if masks is None and user_mask is None and found.mask.kind in PARSED_KINDS:
         raise FaceError(
             f"The meters cannot draw the mask {found.mask.kind!r} without a parser.", "Give `masks`, or another kind."
         )
@@ -101,6 +102,8 @@ def prepare(
         other = own if reenacted else film(truth, found, report)
     track, mask = own.track, found.mask
     drawn = masks or (lambda index: mask_face(track, index, mask))
+    if user_mask is not None:
+        drawn = lambda index: mask_from_user(user_mask, track, index)  # noqa: E731
     return Reference(own, audio, other, reenacted, drawn, found, nets or ExternalNets(), options or EvalOptions())
 
 

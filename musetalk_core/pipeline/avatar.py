@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import AvatarError, ModelError, OptionError
 from ..face.crop import CropOptions, crop_face
-from ..face.mask import MaskOptions, mask_face, mask_from_user
+from ..face.mask import PARSED_KINDS, MaskOptions, mask_face, mask_from_user
 from ..face.options import TrackOptions
 from ..face.track import track_faces
 from ..lips.encode import encode_faces
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 FORMAT = "musetalk-avatar"
 VERSION = 1
-PARSED_MASKS = ("jaw", "raw", "neck")
 TRACK_FIELDS = ("found", "landmarks", "boxes", "roll", "strength", "skip")
 
 
@@ -84,7 +83,7 @@ class FaceTools:
 
     def __post_init__(self) -> None:
         kind = self.options.mask.kind
-        if kind in PARSED_MASKS and self.parser is None and self.user_mask is None:
+        if kind in PARSED_KINDS and self.parser is None and self.user_mask is None:
             raise ModelError(
                 f"The mask {kind!r} needs the face parser 79999_iter.pth, which is not here.",
                 "Give its file (command line: --parser), or take the mask 'landmarks'.",
@@ -298,6 +297,6 @@ def _mask(frame: np.ndarray, index: int, track: FaceTrack, tools: FaceTools) -> 
     if tools.user_mask is not None:
         return mask_from_user(tools.user_mask, track, index)
     options = tools.options.mask
-    if tools.parser is None or options.kind not in PARSED_MASKS:
+    if tools.parser is None or options.kind not in PARSED_KINDS:
         return mask_face(track, index, options)
     return mask_face(track, index, options, tools.parser.parse(frame, track.boxes[index]))
