@@ -23,17 +23,22 @@ class TerminalProgress:
 
     Args:
         quiet: show nothing.
+        unit: what is counted; bytes ("B") are shown as kB and MB.
     """
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, unit: str = "frame") -> None:
         self._quiet = quiet
+        self._unit = unit
         self._bar: tqdm[None] | None = None
 
     def start(self, stage: str, total: int | None) -> None:
         from tqdm import tqdm
 
         self.close()
-        self._bar = tqdm(total=total, desc=stage, unit="frame", disable=self._quiet, dynamic_ncols=True, leave=True)
+        scale = self._unit == "B"
+        self._bar = tqdm(
+            total=total, desc=stage, unit=self._unit, unit_scale=scale, disable=self._quiet, dynamic_ncols=True
+        )
 
     def advance(self, count: int = 1, preview: np.ndarray | None = None) -> None:
         if self._bar is not None:

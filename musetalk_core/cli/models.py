@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ModelError
 from ..models.recipe import RECIPES
 from ..models.registry import EMBEDDED, NANO_FILES, REGISTRY, Entry, FolderLocator, page
-from .console import write_line
+from .console import TerminalProgress, write_line
 
 if TYPE_CHECKING:
     from ..models.layouts import Weights
@@ -113,7 +113,7 @@ def _get(args: argparse.Namespace) -> int:
     if args.source == "nano":
         raise ModelError("nano travels inside the package: there is nothing to get.", "Update the package instead.")
     folder = FolderLocator(args.models_dir).folder
-    bar = _ByteBar(args.quiet)
+    bar = TerminalProgress(args.quiet, unit="B")
     try:
         for entry in _entries(args.source):
             write_line(f"{get_entry(entry, folder, bar)}: {entry.title}, licence: {entry.licence}")
@@ -133,26 +133,3 @@ def _entries(source: str) -> list[Entry]:
 
 def _size(count: int | None) -> str:
     return f"{count / 1e6:.1f} MB" if count else "size not known"
-
-
-class _ByteBar:
-    """A download's progress in bytes, on stderr."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._bar: Any = None
-
-    def start(self, stage: str, total: int | None) -> None:
-        from tqdm import tqdm
-
-        self.close()
-        self._bar = tqdm(total=total, desc=stage, unit="B", unit_scale=True, disable=self._quiet, dynamic_ncols=True)
-
-    def advance(self, count: int = 1, preview: Any = None) -> None:
-        if self._bar is not None:
-            self._bar.update(count)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
