@@ -1,0 +1,263 @@
+"""Training samples: sample `k` of a run depends on the seed and on `k` alone.
+
+So there is no position to save but a number, nothing that workers could race for, and any number of processes draws the
+same samples as one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ..audio.windows import MIDDLE, tokens
+from ..errors import MediaError
+from ..face.crop import crop_face, round_edges
+from ..face.points import LIPS_INNER_68, LIPS_OUTER_68, points68
+from ..models.checkpoint import read_checkpoint
+from ..options import Options, option
+from ..types import ENCODER_HZ, Speech
+from .cutting import FORMAT as CLIP_FORMAT
+from .cutting import MEL_HZ, RATE, read_json
+from .framing import Draw, Framing, FramingOptions, draw_framing, frame_segment, in_crop
+from .prepare import FORMAT, VERSION
+from .sampling import SamplingOptions, Shapes, draw_references, segment_shapes
+
+if TYPE_CHECKING:
+    import torch
+
+LIPS_68 = (*LIPS_OUTER_68, *LIPS_INNER_68)  # all 20
+CLIPS_KEPT = 512  # geometries in memory: 1 MB each
+QUIET_MEL = -4.0  # SyncNet's spectrum of silence
+
+
+@dataclass(frozen=True, slots=True)
+class DataOptions(Options):
+    """What samples are made of."""
+
+    folder: str = option("", "dataset folder of `musetalk train prepare`")
+    frames: int = option(1, "frames of a sample in a row; at least the SyncNet's window when its loss is on", low=1)
+    face_size: int = option(256, "side of the crops", low=32, high=1024, unit="px")
+    balance: Literal["frames", "people"] = option(
+        "frames", "what is drawn evenly: every frame, or every person whatever there is of them"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One prepared clip.
+
+    Args:
+        path: its file.
+        frames: its length.
+        person: who speaks.
+        offset: seconds by which its sound comes too late; taken out when it is read.
+    """
+
+    path: Path
+    frames: int
+    person: str
+    offset: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Geometry:
+    """Where things lie in a clip: landmarks (N, 68, 2) in pixels of the stored pictures, framing, shapes, times."""
+
+    landmarks: np.ndarray
+    framing: Framing
+    shapes: Shapes
+    header: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """What sample `k` shows.
+
+    Args:
+        clip: number of the clip.
+        targets, references: (T,) frames.
+        draw: margins and scale.
+    """
+
+    clip: int
+    targets: np.ndarray
+    references: np.ndarray
+    draw: Draw
+
+
+def open_clips(folder: Path, split: Literal["train", "validation"]) -> tuple[list[Clip], str]:
+    """All clips of one side of the split, and the identity of the sound encoder that heard them.
+
+    Raises:
+        MediaError: no dataset there, of another version, or nobody on this side.
+    """
+    index = read_json(folder / "dataset.json")
+    if index is None or index.get("format") != FORMAT:
+        raise MediaError(f"{folder} holds no dataset.", "Make one with `musetalk train prepare`.")
+    if index.get("version") != VERSION:
+        raise MediaError(f"{folder} was prepared by another version.", "Prepare it again.")
+    clips = [
+        Clip(folder / video["folder"] / clip["file"], int(clip["frames"]), video["person"], video["offset_ms"] / 1000)
+        for video in index["videos"]
+        if video["refused"] is None and video["split"] == split
+        for clip in video["clips"]
+    ]
+    if not clips:
+        raise MediaError(f"{folder} has nobody for {split}.", "Prepare footage of at least two people.")
+    return clips, str(index["encoder"])
+
+
+class Samples:
+    """Samples by number; can be handed to torch's DataLoader.
+
+    Args:
+        clips: of `open_clips`.
+        data: length, size, balance.
+        framing: margins and jitter.
+        sampling: how references are drawn.
+        seed: another seed, other samples.
+        rows: rows of the SyncNet's spectrum; 0 leaves it out.
+
+    Raises:
+        MediaError: no clip is long enough.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        data: DataOptions,
+        framing: FramingOptions,
+        sampling: SamplingOptions,
+        seed: int,
+        rows: int = 0,
+    ) -> None:
+        least = max(2, data.frames)
+        self.clips = [clip for clip in clips if clip.frames >= least]
+        if not self.clips:
+            raise MediaError(f"No clip has {least} frames.", "Prepare longer clips, or train with fewer frames.")
+        self._data, self._framing, self._sampling = data, framing, sampling
+        self._seed, self._rows = seed, rows
+        self._weights = np.cumsum(_weights(self.clips, data))
+        self._known: OrderedDict[int, Geometry] = OrderedDict()
+
+    def choose(self, number: int) -> Choice:
+        """What sample `number` shows."""
+        random = np.random.default_rng((self._seed, number))
+        clip = int(np.searchsorted(self._weights, random.random() * self._weights[-1], side="right"))
+        first = int(random.integers(self.clips[clip].frames - self._data.frames + 1))
+        targets = np.arange(first, first + self._data.frames)
+        geometry = self.geometry(clip)
+        references = draw_references(geometry.shapes, targets, self._sampling, random)
+        return Choice(clip, targets, references, draw_framing(self._framing, len(targets), random))
+
+    def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
+        """Sample `number`.
+
+        Returns:
+            targets, references: (T, S, S, 3) uint8; tokens: (T, 50, D) float32; lips: (T, 20, 2) float32, pixels of the
+            target crops; mel: (80, rows) float32.
+        """
+        return self.read(self.choose(number))
+
+    def read(self, choice: Choice) -> dict[str, torch.Tensor]:
+        """The pictures and sounds of a choice."""
+        import torch
+
+        geometry, size = self.geometry(choice.clip), self._data.face_size
+        edges = geometry.framing.edges(choice.targets, choice.draw.margin, choice.draw.scale)
+        other = geometry.framing.edges(choice.references, choice.draw.margins, choice.draw.scale)
+        lips = in_crop(geometry.landmarks[choice.targets][:, LIPS_68], edges, size)
+        clip = self.clips[choice.clip]
+        file = _open(clip.path)
+        return {
+            "targets": torch.from_numpy(_crops(file, choice.targets, edges, size)),
+            "references": torch.from_numpy(_crops(file, choice.references, other, size)),
+            "tokens": _tokens(file, choice.targets, clip.offset, geometry.header),
+            "lips": torch.from_numpy(lips.astype(np.float32)),
+            "mel": torch.from_numpy(_mel(file, int(choice.targets[0]), clip.offset, self._rows, geometry.header)),
+        }
+
+    def geometry(self, clip: int) -> Geometry:
+        """Where things lie in a clip; the last few hundred are remembered."""
+        if clip not in self._known:
+            self._known[clip] = _read_geometry(self.clips[clip].path, self._sampling)
+            if len(self._known) > CLIPS_KEPT:
+                self._known.popitem(last=False)
+        self._known.move_to_end(clip)
+        return self._known[clip]
+
+
+def _weights(clips: Sequence[Clip], data: DataOptions) -> np.ndarray:
+    """How often each clip is drawn: by its possible first frames, and evenly by person when asked for."""
+    starts = np.array([clip.frames - data.frames + 1 for clip in clips], float)
+    if data.balance == "frames":
+        return starts
+    total: dict[str, float] = {}
+    for clip, count in zip(clips, starts, strict=True):
+        total[clip.person] = total.get(clip.person, 0.0) + count
+    return starts / [total[clip.person] for clip in clips]
+
+
+def _read_geometry(path: Path, options: SamplingOptions) -> Geometry:
+    checkpoint = read_checkpoint(path)
+    if checkpoint.header.get("format") != CLIP_FORMAT:
+        raise MediaError(f"{path} is no training clip.", "Prepare the dataset again.")
+    landmarks = points68(checkpoint.tensors["landmarks"].numpy()).astype(np.float64)
+    framing = frame_segment(landmarks)
+    return Geometry(landmarks, framing, segment_shapes(landmarks, framing, options.pose), checkpoint.header)
+
+
+def _open(path: Path) -> Any:
+    """A clip's file, of which single frames can be read without the rest."""
+    from safetensors import safe_open
+
+    return safe_open(str(path), framework="np")
+
+
+def _crops(file: Any, frames: np.ndarray, edges: np.ndarray, size: int) -> np.ndarray:
+    """(T, size, size, 3) uint8, cut as inference cuts: whole pixels, then one resize."""
+    pictures = file.get_slice("faces")
+    crops = np.empty((len(frames), size, size, 3), np.uint8)
+    for slot, (frame, box) in enumerate(zip(frames, round_edges(edges), strict=True)):
+        crops[slot] = crop_face(pictures[int(frame)], box, 0.0, size)
+    return crops
+
+
+def _tokens(file: Any, frames: np.ndarray, offset: float, header: Mapping[str, Any]) -> torch.Tensor:
+    """What each frame hears, by the time of the whole recording: the windows of inference, moved by the offset."""
+    import torch
+
+    times = file.get_tensor("times")[frames] + offset
+    starts = np.floor(np.round(times * ENCODER_HZ, 6) + 0.5).astype(np.int64) - MIDDLE
+    steps = torch.from_numpy(file.get_tensor("steps")).float()
+    speech = Speech(
+        steps=steps,
+        activity=np.ones(len(steps), np.float32),
+        rest=torch.zeros(1),
+        seconds=Fraction(header["seconds"]),
+        fps=RATE,
+        sync_mode="cut_off",
+        encoder=header["encoder"],
+        first_step=int(header["first_step"]),
+    )
+    return tokens(speech, starts)
+
+
+def _mel(file: Any, frame: int, offset: float, rows: int, header: Mapping[str, Any]) -> np.ndarray:
+    """The spectrum of a window that begins with a frame, (80, rows); outside the sound it is quiet."""
+    mel = file.get_tensor("mel")
+    if rows == 0:
+        return np.zeros((mel.shape[1], 0), np.float32)
+    begin = file.get_tensor("times")[frame] + offset - 0.5 / float(RATE)  # times are the middles of frames
+    first = int(np.floor(round(begin * MEL_HZ, 6))) - int(header["first_row"])
+    wanted = np.arange(first, first + rows)
+    inside = (wanted >= 0) & (wanted < len(mel))
+    found = np.full((rows, mel.shape[1]), QUIET_MEL, np.float32)
+    found[inside] = mel[wanted[inside]]
+    return np.ascontiguousarray(found.T)
