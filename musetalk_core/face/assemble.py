@@ -12,13 +12,14 @@ from ..timeline import Clock
 from ..types import FaceTrack, Skip
 from .crop import CropOptions, boxes_usable, crop_boxes, crop_edges, round_edges
 from .detect import overlap
+from .landmarks import roll_of
 from .options import TrackOptions
 from .points import LIPS_OUTER, LIPS_OUTER_68
 from .smooth import MOTION_SECONDS, smooth, smooth_run, steady_runs, true_runs
 
 HELD_OVERLAP = 0.4  # boxes before and after a gap overlap at least so much, or the head went elsewhere
 HELD_GROWTH = 1.3
-YAW_HYSTERESIS = 5.0  # degrees by which a head turns back before it speaks again, so that it does not flicker
+TURN_HYSTERESIS = 5.0  # degrees by which a head turns back before it speaks again, so that it does not flicker
 MOUTH_INSIDE = 0.7  # share of the lip points that must lie in the picture
 
 
@@ -120,6 +121,9 @@ def _skips(person: Seen, found: np.ndarray, boxes: np.ndarray, scene: Scene, opt
     inside = ((lips >= 0) & (lips < (scene.width, scene.height))).all(axis=2).mean(axis=1)
     skip = np.full(len(found), Skip.NONE, np.uint8)
     skip[_turned(np.degrees(np.abs(person.yaw)), found, options.yaw_limit)] = Skip.TURNED
+    if not options.align_roll:
+        tilt = np.array([roll_of(face) for face in points])
+        skip[_turned(np.degrees(np.abs(tilt)), found, options.roll_limit)] = Skip.TURNED
     skip[boxes[:, 3] - boxes[:, 1] < options.smallest_face] = Skip.TOO_SMALL
     skip[inside < MOUTH_INSIDE] = Skip.OUT_OF_FRAME
     skip[~found] = np.where(person.others, Skip.OTHER_PERSON, Skip.NO_FACE)[~found]
@@ -129,7 +133,7 @@ def _skips(person: Seen, found: np.ndarray, boxes: np.ndarray, scene: Scene, opt
 def _turned(degrees: np.ndarray, found: np.ndarray, limit: float) -> np.ndarray:
     """Where the head is turned too far: from the limit on, until it is well inside again."""
     turned = np.zeros(len(found), bool)
-    for start, stop in true_runs(found & (degrees > limit - YAW_HYSTERESIS)):
+    for start, stop in true_runs(found & (degrees > limit - TURN_HYSTERESIS)):
         beyond = np.flatnonzero(degrees[start:stop] > limit)
         if len(beyond):
             turned[start + beyond[0] : stop] = True

@@ -111,7 +111,8 @@ class LandmarkDetector:
         cos, sin = np.cos(region.roll), np.sin(region.roll)
         x, y = (points[:, 0] - INPUT_SIZE / 2) * scale, (points[:, 1] - INPUT_SIZE / 2) * scale
         placed = np.stack([cos * x - sin * y + region.x, sin * x + cos * y + region.y, points[:, 2] * scale], axis=1)
-        return placed.astype(np.float32), float(1 / (1 + np.exp(-presence[0])))
+        # In double precision, so that two that are nearly 1 can still be compared.
+        return placed.astype(np.float32), float(1 / (1 + np.exp(-np.float64(presence[0]))))
 
 
 def describe(frame: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

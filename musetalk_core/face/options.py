@@ -37,6 +37,13 @@ class TrackOptions(Options):
     yaw_limit: float = option(
         50.0, "the head's turn to a side beyond which the mouth is left alone", low=10.0, high=90.0, unit="degrees"
     )
+    roll_limit: float = option(
+        50.0,
+        "the head's tilt to a shoulder beyond which the mouth is left alone; none with align_roll",
+        low=10.0,
+        high=180.0,
+        unit="degrees",
+    )
     smallest_face: int = option(32, "crop height below which a face is left alone", low=8, high=4096, unit="px")
     likeness: float = option(
         0.86,

@@ -21,6 +21,7 @@ FADE = 5  # frames: 0.2 s at 25 fps
 def face68(x: float = 320.0, y: float = 240.0, height: float = 120.0) -> np.ndarray:
     points = np.random.default_rng(1).uniform([-0.3, -0.3], [0.3, 0.3], (68, 2))
     points[29], points[8], points[0], points[16] = (0, 0), (0, 0.5), (-0.4, -0.2), (0.4, -0.2)
+    points[36], points[45] = (-0.25, -0.15), (0.25, -0.15)  # outer eye corners
     points[48:68] = np.random.default_rng(2).uniform([-0.1, 0.2], [0.1, 0.3], (20, 2))  # lips
     return (points * height + (x, y)).astype(np.float32)
 
@@ -135,6 +136,20 @@ def test_a_head_that_turns_away_fades_on_the_frames_before() -> None:
     assert 43 < np.degrees(yaw[last + 1]) <= 45  # comes back only well inside the limit
     assert (np.diff(result.strength[first - FADE - 1 : first + 1]) < 0).all()
     assert (np.diff(result.strength[last : last + FADE + 2]) > 0).all()
+
+
+@pytest.mark.parametrize(("degrees", "speaks"), [(0, True), (40, True), (60, False), (-90, False), (180, False)])
+def test_a_tilted_head_is_left_alone_unless_the_crop_turns_with_it(degrees: float, speaks: bool) -> None:
+    centre = np.array([320, 240], np.float32)
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    tilted = centre + (face68() - centre) @ np.array([[cos, sin], [-sin, cos]], np.float32)
+    points = np.repeat(tilted.astype(np.float32)[None], 10, axis=0)
+    left = track(without(10), points=points.copy())
+    assert (left.skip == (Skip.NONE if speaks else Skip.TURNED)).all()
+    assert (track(without(10), points=points.copy(), roll_limit=30).skip[0] == Skip.NONE) == (degrees == 0)
+    aligned = track(without(10), points=points.copy(), align_roll=True)
+    assert (aligned.strength == 1).all()
+    assert np.allclose(np.cos(aligned.roll - np.radians(degrees)), 1, atol=1e-3)
 
 
 def test_small_faces_and_mouths_outside_the_picture_are_skipped() -> None:

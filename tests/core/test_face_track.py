@@ -12,6 +12,7 @@ from musetalk_core.errors import FaceError
 from musetalk_core.face.crop import CropOptions
 from musetalk_core.face.points import points68
 from musetalk_core.face.track import TrackOptions, track_faces, track_from_landmarks
+from musetalk_core.portraits.footage import portrait_footage
 from musetalk_core.progress import SilentProgress
 from musetalk_core.types import FaceTrack, Footage, Skip
 from musetalk_core.video.read import ArrayFootage, open_footage
@@ -42,6 +43,20 @@ def test_never_7_no_face_at_all_is_one_message() -> None:
     land = np.stack([x * 0.4, 255 - y, x * 0 + 90], axis=2).astype(np.uint8)  # a landscape, more or less
     with pytest.raises(FaceError, match=r"No face was found in the 50 frames.*front"):
         track(array(np.repeat(land[None], 50, axis=0)))
+
+
+def test_an_upside_down_face_is_not_taken_for_an_upright_one() -> None:
+    """The detector takes it for one, with its mouth on the forehead."""
+    upright = portrait_footage(7, 0.2, width=320, height=320).read(range(5))
+    (face,) = track(array(upright))
+    (turned,) = track(array(np.ascontiguousarray(upright[:, ::-1, ::-1])), TrackOptions(align_roll=True))
+    assert face.found.all()
+    assert turned.found[1:].all()  # the first look at the first frame may miss
+    points = points68(face.landmarks[2])
+    assert np.abs(320 - points68(turned.landmarks[2]) - points).max() < 0.05 * np.ptp(points[:, 1])
+    assert np.abs(np.cos(turned.roll[1:]) + 1).max() < 0.01
+    (left_alone,) = track(array(np.ascontiguousarray(upright[:, ::-1, ::-1])))
+    assert (left_alone.skip[1:] == Skip.TURNED).all()
 
 
 def test_what_comes_from_outside_must_have_one_entry_a_frame() -> None:
