@@ -56,14 +56,12 @@ def variable_clock() -> Clock:
     return Clock(ticks[ticks <= SECONDS * 60], Fraction(1, 60))
 
 
+QUICK = (NTSC[1], ".mp4")
+CASES = [(rate, suffix) for rate in (*NTSC, None) for suffix in (".mp4", ".mkv")]  # None: a variable rate
+
+
 @pytest.mark.parametrize(
-    ("rate", "suffix"),
-    [
-        (NTSC[1], ".mp4"),
-        *[pytest.param(rate, suffix, marks=pytest.mark.slow) for rate in NTSC for suffix in (".mp4", ".mkv")],
-        pytest.param(None, ".mp4", marks=pytest.mark.slow),
-        pytest.param(None, ".mkv", marks=pytest.mark.slow),
-    ],
+    ("rate", "suffix"), [pytest.param(*case, marks=() if case == QUICK else pytest.mark.slow) for case in CASES]
 )
 def test_a_minute_does_not_drift(rate: Fraction | None, suffix: str, nano_folder: Path, tmp_path: Path) -> None:
     clock = variable_clock() if rate is None else Clock.regular(round(SECONDS * rate), rate)
