@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import MuseTalkError
-from . import avatar, dub, eval, track
+from . import avatar, dub, eval, track, train
 from . import models as models
 from .console import write_line
 
-COMMANDS = (dub, avatar, track, eval, models)
+COMMANDS = (dub, avatar, track, eval, train, models)
 FAILED = 1  # our own errors: one clear line on stderr
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 

@@ -183,6 +183,17 @@ class Samples:
             "mel": torch.from_numpy(_mel(file, int(choice.targets[0]), clip.offset, self._rows, geometry.header)),
         }
 
+    def pair(self, choice: Choice, pictures: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a SyncNet is trained on: target crops (T, S, S, 3) uint8, none of them without `pictures`, and mel."""
+        import torch
+
+        geometry, clip = self.geometry(choice.clip), self.clips[choice.clip]
+        edges = geometry.framing.edges(choice.targets, choice.draw.margin, choice.draw.scale)
+        file, shown = _open(clip.path), len(choice.targets) if pictures else 0
+        faces = _crops(file, choice.targets[:shown], edges[:shown], self._data.face_size)
+        mel = _mel(file, int(choice.targets[0]), clip.offset, self._rows, geometry.header)
+        return torch.from_numpy(faces), torch.from_numpy(mel)
+
     def geometry(self, clip: int) -> Geometry:
         """Where things lie in a clip; the last few hundred are remembered."""
         if clip not in self._known:

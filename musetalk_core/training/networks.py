@@ -56,8 +56,8 @@ def pixel_decoder(vae: Autoencoder) -> Callable[[Tensor], Tensor]:
 
 
 def freeze(vae: Autoencoder, device: torch.device) -> None:
-    """Put the VAE where training runs; its weights never change."""
-    _network(vae).to(device).eval().requires_grad_(False)
+    """Put the VAE where training runs, in fp32 as all weights are; they never change."""
+    _network(vae).to(device, torch.float32).eval().requires_grad_(False)
 
 
 def _network(vae: Autoencoder) -> nn.Module:

@@ -1,0 +1,193 @@
+"""One batch: latents in, a face out, and everything that judges it.
+
+Needs torch when it is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..lips.encode import encode_faces
+from ..models.vae import Autoencoder
+from .config import TrainConfig
+from .discriminators import Critic, PatchDiscriminator
+from .features import RandomFeatures, VGG19Features
+from .losses import LossOptions, latent_loss, latent_weights, perceptual_loss, pixel_loss
+from .memory import in_chunks
+from .networks import TrainableLips, pixel_decoder
+from .pictures import cut_windows, mouth_windows
+from .syncnet import ReleasedSyncNet, SmallSyncNet, load_sync_judge, sync_loss
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What a batch of B samples of T frames tells the network, and what is true; N = B * T rows.
+
+    Args:
+        masked, reference: (N, 4, h, w) unscaled latents.
+        tokens: (N, 50, D) raw sound tokens.
+        true: (N, 3, S, S) target pictures in -1..1.
+        true_latents: (N, 4, h, w) unscaled, when the latent loss is on.
+        mouths: (N, 4) square windows around the mouth, pixels.
+        mel: (B, 80, rows) spectrum.
+        frames: T.
+    """
+
+    masked: Tensor
+    reference: Tensor
+    tokens: Tensor
+    true: Tensor
+    true_latents: Tensor | None
+    mouths: Tensor
+    mel: Tensor
+    frames: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judges:
+    """The networks that losses need; None where a loss is off.
+
+    Args:
+        features: for the perceptual loss.
+        sync: SyncNet.
+        critics: trained discriminators, by name.
+    """
+
+    features: nn.Module | None = None
+    sync: SmallSyncNet | ReleasedSyncNet | None = None
+    critics: Mapping[str, Critic] = field(default_factory=dict)
+
+
+def build_judges(options: LossOptions, device: torch.device) -> Judges:
+    """The judges that the weights ask for.
+
+    Raises:
+        ModelError: a file is missing or of another network.
+    """
+    features: nn.Module | None = None
+    if options.perceptual:
+        features = VGG19Features(Path(options.vgg19)) if options.features == "vgg19" else RandomFeatures()
+        features = features.to(device, torch.float32).eval()
+    sync = load_sync_judge(Path(options.syncnet)).to(device, torch.float32) if options.sync else None
+    sides = [options.critic_side >> k for k in range(options.critic_scales)]
+    critics = {
+        name: Critic(PatchDiscriminator().to(device), sides)
+        for name, weight in (("face", options.face_critic), ("mouth", options.mouth_critic))
+        if weight
+    }
+    return Judges(features, sync, critics)
+
+
+def make_batch(raw: Mapping[str, Tensor], vae: Autoencoder, latents: bool, device: torch.device) -> Batch:
+    """Encode a batch of samples with the functions of inference.
+
+    Args:
+        raw: of the DataLoader: `Samples.__getitem__`, stacked.
+        vae: the autoencoder.
+        latents: the targets' latents are needed too.
+        device: where training runs.
+    """
+    targets, references = (raw[name].flatten(0, 1) for name in ("targets", "references"))  # (N, S, S, 3)
+    found = encode_faces(targets.numpy(), vae, len(targets), references.numpy())
+    true = targets.permute(0, 3, 1, 2).float() / 127.5 - 1
+    lips = raw["lips"].flatten(0, 1)
+    return Batch(
+        masked=found.masked.to(device),
+        reference=found.reference.to(device),
+        tokens=raw["tokens"].flatten(0, 1).to(device),
+        true=true.to(device),
+        true_latents=vae.encode(true).to(device) if latents else None,
+        mouths=mouth_windows(lips, targets.shape[1]).to(device),
+        mel=raw["mel"].to(device),
+        frames=raw["targets"].shape[1],
+    )
+
+
+class Step:
+    """Computes the losses of batches.
+
+    Args:
+        lips: the network in training.
+        vae: decodes, frozen.
+        judges: of `build_judges`.
+        config: weights and chunk size.
+    """
+
+    def __init__(self, lips: TrainableLips, vae: Autoencoder, judges: Judges, config: TrainConfig) -> None:
+        self._lips, self._judges = lips, judges
+        self._decode = pixel_decoder(vae)
+        self._loss, self._chunk = config.loss, config.network.decode_chunk
+
+    def generate(self, batch: Batch) -> Tensor:
+        """Unscaled latents of the batch's faces."""
+        made: Tensor = self._lips(batch.masked, batch.reference, batch.tokens)
+        return made
+
+    def pictures(self, latents: Tensor) -> Tensor:
+        """Decoded faces in about -1..1."""
+        return in_chunks(self._decode, latents, size=self._chunk)
+
+    def losses(self, batch: Batch, made: Tensor, pictures: Tensor | None, update: int) -> dict[str, Tensor]:
+        """Each loss times its weight.
+
+        Args:
+            batch: what is true.
+            made: latents from `generate`.
+            pictures: from `pictures`; None when no loss needs them.
+            update: the discriminators count from their start on.
+        """
+        weights, found = self._loss, {}
+        if weights.latent and batch.true_latents is not None:
+            size, side = batch.true.shape[-1], made.shape[-1]
+            places = latent_weights(batch.mouths, size, side, weights)
+            found["latent"] = weights.latent * latent_loss(made, batch.true_latents, places).mean()
+        if pictures is None:
+            return found
+        if weights.pixel or weights.perceptual:
+            both = in_chunks(self._by_frame, pictures, batch.true, size=self._chunk).mean(dim=0)
+            found["pixel"], found["perceptual"] = weights.pixel * both[0], weights.perceptual * both[1]
+        for name, critic in self._judges.critics.items():
+            if update >= weights.critic_start:
+                fake, real = critic_views(name, pictures, batch, weights.critic_side)
+                found[name] = critic_weight(name, weights) * critic.generator_loss(fake, real, weights.matching)
+        if self._judges.sync is not None:
+            found["sync"] = weights.sync * self._sync(self._judges.sync, pictures, batch)
+        return found
+
+    def critic_losses(self, batch: Batch, pictures: Tensor) -> dict[str, Tensor]:
+        """What the discriminators learn from."""
+        found = {}
+        for name, critic in self._judges.critics.items():
+            fake, real = critic_views(name, pictures.detach(), batch, self._loss.critic_side)
+            found[f"{name} critic"] = critic.discriminator_loss(fake, real)
+        return found
+
+    def _by_frame(self, made: Tensor, true: Tensor) -> Tensor:
+        """(n, 2): pixel and perceptual loss of each frame."""
+        pixel = pixel_loss(made, true)
+        features = self._judges.features
+        return torch.stack(
+            [pixel, torch.zeros_like(pixel) if features is None else perceptual_loss(made, true, features)], 1
+        )
+
+    def _sync(self, judge: SmallSyncNet | ReleasedSyncNet, pictures: Tensor, batch: Batch) -> Tensor:
+        window = pictures.reshape(-1, batch.frames, *pictures.shape[1:])  # (B, T, 3, S, S)
+        window = window[:, : judge.options.frames]
+        return sync_loss((judge.see(window) * judge.hear(batch.mel)).sum(dim=1))
+
+
+def critic_views(name: str, pictures: Tensor, batch: Batch, side: int) -> tuple[Tensor, Tensor]:
+    """What a discriminator sees of made and true faces: all, or the mouth."""
+    if name == "face":
+        return pictures, batch.true
+    return cut_windows(pictures, batch.mouths, side), cut_windows(batch.true, batch.mouths, side)
+
+
+def critic_weight(name: str, options: LossOptions) -> float:
+    """A critic's one weight, feature matching included."""
+    return options.face_critic if name == "face" else options.mouth_critic

@@ -1,0 +1,193 @@
+"""What held-out people say about a run: losses with the right and a wrong sound, dubs under the meters, and pictures.
+
+Needs torch when it is imported.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..audio.write import Sound
+from ..errors import FaceError, MediaError, OptionError
+from ..eval.curves import dub_scores
+from ..eval.mouth import mouth_curves
+from ..face.crop import CropOptions
+from ..face.options import TrackOptions
+from ..face.points import mouth_opening
+from ..face.preview import write_picture
+from ..face.track import track_faces
+from ..models.checkpoint import read_checkpoint
+from ..models.recipe import Recipe
+from ..models.unet import LipNet
+from ..models.vae import Autoencoder
+from ..placement import SingleDevice
+from ..progress import SilentProgress
+from ..types import SPEECH_RATE
+from ..video.read import ArrayFootage
+from ..video.write import VideoWriter, WriteOptions
+from .config import TrainConfig
+from .cutting import RATE
+from .dataset import Choice, Clip, Samples, open_clips
+from .framing import Draw, FramingOptions
+from .step import Batch, make_batch
+
+SEED = 1  # of the fixed samples: the same in every validation, whatever the run's own seed
+BATCH = 4  # frames at once
+
+
+class Validator:
+    """Judges a network on people whom it was not trained on.
+
+    Args:
+        config: of the run.
+        vae: the autoencoder.
+        recipe: of the network.
+        placement: where networks run; inference code is used throughout.
+
+    Raises:
+        OptionError: the dataset holds nobody back.
+    """
+
+    def __init__(self, config: TrainConfig, vae: Autoencoder, recipe: Recipe, placement: SingleDevice) -> None:
+        try:
+            clips, _ = open_clips(Path(config.data.folder), "validation")
+        except MediaError as error:
+            raise OptionError(error.what, "Prepare more people, or set run.validate_every = 0.") from error
+        self._config, self._vae, self._recipe, self._placement = config, vae, recipe, placement
+        still = FramingOptions(margin_spread=0.0, scale_jitter=0.0)
+        self._samples = Samples(clips, config.data, still, config.sampling, SEED)
+
+    def judge(self, unet: nn.Module, folder: Path, update: int) -> dict[str, float | None]:
+        """All scores; writes `update-N.png`, and `update-N.mp4` when clips are dubbed.
+
+        Args:
+            unet: with the weights to be judged.
+            folder: receives the sheet and the video.
+            update: for their names.
+
+        Returns:
+            lower_l1 and lower_l1_wrong_sound (mean difference below the mask's edge, pixels in -1..1), sound_gain (by
+            how much the right sound is better, as a share), and with dubs: dub, chance and leak (see `dub_scores`).
+        """
+        unet.eval()
+        lips = LipNet(unet, self._recipe, self._placement)
+        folder.mkdir(parents=True, exist_ok=True)
+        scores = self._by_samples(lips, folder / f"update-{update:08d}.png")
+        if self._config.validation.dubs:
+            scores |= self._by_dubs(lips, folder / f"update-{update:08d}.mp4")
+        unet.train()
+        return scores
+
+    def _by_samples(self, lips: LipNet, sheet: Path) -> dict[str, float | None]:
+        right, wrong, rows = [], [], []
+        for number in range(self._config.validation.samples):
+            batch = _batch([self._samples[number]], self._vae)
+            other = _batch([self._samples[number + self._config.validation.samples]], self._vae)
+            made = self._paint(lips, batch, batch.tokens)
+            right.append(_lower(made, batch.true))
+            wrong.append(_lower(self._paint(lips, batch, other.tokens), batch.true))
+            if number < self._config.validation.sheet:
+                rows.append(_row(self._vae.decode(batch.reference[:1]), made[:1], batch.true[:1]))
+        write_picture(sheet, np.concatenate(rows))
+        good, bad = float(np.mean(right)), float(np.mean(wrong))
+        return {"lower_l1": good, "lower_l1_wrong_sound": bad, "sound_gain": (bad - good) / max(bad, 1e-9)}
+
+    def _paint(self, lips: LipNet, batch: Batch, tokens: Tensor) -> Tensor:
+        """Pictures (N, 3, S, S) in -1..1."""
+        parts = []
+        for k in range(0, len(batch.masked), BATCH):
+            part = slice(k, k + BATCH)
+            parts.append(self._vae.decode(lips(batch.masked[part], batch.reference[part], tokens[part])))
+        return torch.cat(parts)
+
+    def _by_dubs(self, lips: LipNet, video: Path) -> dict[str, float | None]:
+        """Clips that speak another clip's sound, in the crop, as at inference: the reference is the frame itself."""
+        outputs, truths, sources = [], [], []
+        clips = self._samples.clips
+        for number, (source, sound) in enumerate(pairs(clips, self._config.validation.dubs)):
+            frames = min(clips[source].frames, clips[sound].frames, self._config.validation.dub_frames)
+            shown, heard = (self._samples.read(_plain(clip, frames)) for clip in (source, sound))
+            batch = _batch([shown], self._vae)
+            made = self._paint(lips, batch, heard["tokens"])
+            pictures = _bytes(made)
+            outputs.append(_opening(pictures))
+            truths.append(_own_opening(clips[sound], frames))
+            sources.append(_own_opening(clips[source], frames))
+            if number == 0:
+                _write_video(video, pictures, clips[sound])
+        scores = dub_scores(outputs, truths, sources)
+        named = {"dub": scores.dub, "chance": scores.chance, "leak": scores.leak}
+        return {name: None if spread is None else spread.mean for name, spread in named.items()}
+
+
+def pairs(clips: list[Clip], count: int) -> list[tuple[int, int]]:
+    """Who is dubbed with whose sound: each clip with the next one of the same person, else with the next of all."""
+    found = []
+    for k, clip in enumerate(clips):
+        same = [i for i in range(len(clips)) if i != k and clips[i].person == clip.person]
+        rest = [i for i in range(len(clips)) if i != k]
+        choice = same or rest
+        if choice:
+            found.append((k, min(choice, key=lambda i: (i - k) % len(clips))))
+    return found[:count]
+
+
+def _plain(clip: int, frames: int) -> Choice:
+    """The first frames of a clip as inference would show them."""
+    targets = np.arange(frames)
+    margin = FramingOptions().margin_mean
+    return Choice(clip, targets, targets, Draw(margin, np.full(frames, margin), 1.0))
+
+
+def _batch(samples: list[dict[str, Tensor]], vae: Autoencoder) -> Batch:
+    from torch.utils.data import default_collate
+
+    raw: Any = default_collate(samples)
+    return make_batch(raw, vae, False, torch.device("cpu"))
+
+
+def _lower(made: Tensor, true: Tensor) -> float:
+    half = made.shape[2] // 2
+    return float((made[:, :, half:] - true[:, :, half:]).abs().mean())
+
+
+def _bytes(pictures: Tensor) -> np.ndarray:
+    """(N, 3, S, S) in -1..1 to (N, S, S, 3) uint8."""
+    return np.asarray((pictures.permute(0, 2, 3, 1) * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8).numpy())
+
+
+def _row(*pictures: Tensor) -> np.ndarray:
+    """Reference, generated and true face beside each other."""
+    return np.concatenate([_bytes(picture)[0] for picture in pictures], axis=1)
+
+
+def _opening(pictures: np.ndarray) -> np.ndarray:
+    """The opening curve of generated faces; NaN throughout when no face is to be seen."""
+    try:
+        track = track_faces(ArrayFootage(pictures, RATE), TrackOptions(), CropOptions(), SilentProgress())[0]
+    except FaceError:
+        return np.full(len(pictures), np.nan)
+    return mouth_curves(track).opening
+
+
+def _own_opening(clip: Clip, frames: int) -> np.ndarray:
+    landmarks = read_checkpoint(clip.path).tensors["landmarks"][:frames].numpy().astype(np.float64)
+    return mouth_opening(landmarks)
+
+
+def _write_video(path: Path, pictures: np.ndarray, clip: Clip) -> None:
+    checkpoint = read_checkpoint(clip.path)
+    begin = float(checkpoint.tensors["times"][0]) - 0.5 / float(RATE) + clip.offset
+    first = max(0, round(begin * SPEECH_RATE) - int(checkpoint.header["first_sample"]))
+    samples = checkpoint.tensors["sound"][first:].numpy().astype(np.float32) / 32767
+    sound = Sound(waveform=samples[None], rate=SPEECH_RATE, cut=Fraction(len(pictures)) / RATE)
+    height, width = pictures.shape[1:3]
+    clock = ArrayFootage(pictures, RATE).clock
+    with VideoWriter(path, width, height, clock, WriteOptions(), sound=sound) as writer:
+        writer.write(pictures)

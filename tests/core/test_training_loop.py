@@ -1,0 +1,321 @@
+"""A run: continued after a kill it is the same run, and two processes are one with twice the batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from musetalk_core.errors import MediaError, ModelError, OptionError
+from musetalk_core.models.checkpoint import read_checkpoint, save_safetensors
+from musetalk_core.models.load import load_unet
+from musetalk_core.placement import SingleDevice
+from musetalk_core.portraits.footage import portrait_footage
+from musetalk_core.training.config import TrainConfig, load_config, make_config
+from musetalk_core.training.cutting import FORMAT as CLIP_FORMAT
+from musetalk_core.training.cutting import write_json
+from musetalk_core.training.log import read_log
+from musetalk_core.training.prepare import FORMAT
+from musetalk_core.training.schedule import rate_at
+from musetalk_core.training.syncnet import SmallSyncNet, SyncNetOptions, save_syncnet
+
+REPO = Path(__file__).resolve().parents[2]
+FRAMES = 30
+
+
+def write_dataset(folder: Path) -> None:
+    """Three drawn people with random sound features, as `prepare` would write them."""
+    videos = []
+    for seed, split in ((1, "train"), (2, "train"), (3, "validation")):
+        footage = portrait_footage(seed, FRAMES / 25, width=96, height=96, faults=0.0)
+        landmarks = footage.truth().landmarks
+        random = torch.Generator().manual_seed(seed)
+        tensors = {
+            "faces": torch.from_numpy(footage.read(range(FRAMES))),
+            "landmarks": torch.from_numpy(landmarks),
+            "times": (torch.arange(FRAMES, dtype=torch.float64) + 0.5) / 25,
+            "steps": torch.randn(60, 5, 384, generator=random).half(),
+            "mel": torch.randn(97, 80, generator=random),
+            "sound": torch.zeros(19200, dtype=torch.int16),
+        }
+        header = {
+            "format": CLIP_FORMAT, "version": 1, "encoder": "whisper-tiny.en", "seconds": "6/5", "first_step": 0,
+            "first_row": 0, "first_sample": 0,
+        }  # fmt: skip
+        for name in ("clip-0000.safetensors", "clip-0001.safetensors"):
+            save_safetensors(folder / "videos" / str(seed) / name, tensors, header)
+        clips = [{"file": f"clip-000{k}.safetensors", "frames": FRAMES} for k in range(2)]
+        videos.append({
+            "person": str(seed), "source": f"{seed}.mp4", "seconds": 1.2, "clips": clips, "refused": None,
+            "encoder": "whisper-tiny.en", "folder": f"videos/{seed}", "offset_ms": 0.0, "confidence": 1.0,
+            "split": split,
+        })  # fmt: skip
+    index = {"format": FORMAT, "version": 1, "encoder": "whisper-tiny.en", "videos": videos}
+    write_json(folder / "dataset.json", index)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_dataset(folder)
+    return folder
+
+
+def settings(dataset: Path, nano: Path, folder: Path, **changes: Any) -> dict[str, Any]:
+    """A small run with every kind of loss but sync."""
+    content: dict[str, Any] = {
+        "data": {"folder": str(dataset), "face_size": 64, "frames": 1},
+        "network": {"vae": str(nano / "vae.safetensors"), "audio_encoder": str(nano / "audio_encoder.safetensors")},
+        "loss": {"latent": 1.0, "face_critic": 0.01, "critic_side": 64, "critic_start": 1},
+        "optimiser": {"rate": 1e-3, "warmup": 2, "ema": 0.5},
+        "run": {
+            "folder": str(folder), "updates": 6, "batch": 2, "accumulate": 1, "device": "cpu", "validate_every": 0,
+            "checkpoint_every": 2,
+        },
+        "validation": {"samples": 2, "sheet": 2},
+    }  # fmt: skip
+    for table, values in changes.items():
+        content.setdefault(table, {}).update(values)
+    return content
+
+
+def train(content: dict[str, Any]) -> list[dict[str, Any]]:
+    from musetalk_core.training.loop import Trainer
+
+    Trainer(make_config(content)).run()
+    return [line for line in read_log(Path(content["run"]["folder"]) / "log.jsonl") if line["kind"] == "train"]
+
+
+def losses(log: list[dict[str, Any]]) -> np.ndarray:
+    names = ("latent", "pixel", "perceptual")
+    return np.array([[line[name] for name in names] for line in log])
+
+
+@pytest.fixture(scope="module")
+def plain(data: Path, nano_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    folder = tmp_path_factory.mktemp("plain")
+    return folder, train(settings(data, nano_folder, folder))
+
+
+def _write_toml(path: Path, content: dict[str, Any]) -> None:
+    lines = []
+    for table, values in content.items():
+        lines.append(f"[{table}]")
+        lines += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPO), **more}
+
+
+RUN = "import sys; from pathlib import Path; from musetalk_core.training.config import load_config; " \
+      "from musetalk_core.training.loop import Trainer; Trainer(load_config(Path(sys.argv[1]))).run()"  # fmt: skip
+
+
+@pytest.mark.slow
+def test_defect_13_a_killed_run_goes_on_as_if_nothing_had_happened(plain, data, nano_folder, tmp_path):
+    content = settings(data, nano_folder, tmp_path / "run")
+    _write_toml(tmp_path / "run.toml", content)
+    process = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path / "run.toml")], env=_environment())
+    until = time.monotonic() + 120
+    while len(read_log(tmp_path / "run" / "log.jsonl")) < 3 and time.monotonic() < until:
+        time.sleep(0.02)
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    killed_at = len(read_log(tmp_path / "run" / "log.jsonl"))
+    assert 3 <= killed_at < 6
+    log = train(content)
+    assert [line["update"] for line in log] == [1, 2, 3, 4, 5, 6]
+    assert np.abs(losses(log) - losses(plain[1])).max() <= 1e-6
+    for name in ("face", "face critic"):
+        ours, theirs = ([line.get(name, 0.0) for line in part] for part in (log, plain[1]))
+        assert np.allclose(ours, theirs, atol=1e-6)
+    ours, theirs = (read_checkpoint(f / "model" / "unet.safetensors").tensors for f in (tmp_path / "run", plain[0]))
+    assert max(float((ours[k] - theirs[k]).abs().max()) for k in theirs) <= 1e-6
+
+
+def test_defect_13_a_resumed_run_continues_schedule_and_data(plain, data, nano_folder, tmp_path):
+    whole = plain[1]
+    rates = [line["rate"] for line in whole]
+    expected = [1e-3 * rate_at(k, 6, 2, 0.0, "linear") for k in range(6)]
+    assert np.allclose(rates, expected)
+
+
+def test_defect_13_the_schedule_counts_updates_not_micro_batches_or_processes():
+    rates = [rate_at(k, 31_250, 1000, 0.0, "linear") for k in range(31_250)]
+    assert rates[0] == pytest.approx(1 / 1000)
+    assert max(rates) == 1.0
+    assert rates[-1] == 0
+    assert rates[16_125] == pytest.approx(0.5, abs=1e-3)
+    assert rate_at(99, 100, 10, 0.2, "cosine") == pytest.approx(0.2)
+    assert rate_at(50, 100, 10, 0.0, "constant") == 1.0
+
+
+def test_defect_05_discriminators_are_saved_and_restored(plain):
+    checkpoint = read_checkpoint(plain[0] / "checkpoints" / "update-00000006.safetensors")
+    names = {name.split("/")[0] for name in checkpoint.tensors}
+    assert names == {"unet", "ema", "adam", "face-critic", "face-critic-adam", "rng"}
+    assert checkpoint.header["update"] == 6
+
+
+def test_only_the_newest_checkpoints_are_kept_and_the_model_loads(plain):
+    assert sorted(p.name for p in (plain[0] / "checkpoints").iterdir()) == [
+        "update-00000004.safetensors", "update-00000006.safetensors"
+    ]  # fmt: skip
+    lips = load_unet(plain[0] / "model" / "unet.safetensors", SingleDevice("cpu", "fp32"))
+    assert lips.recipe.name == "nano"
+    assert (plain[0] / "model" / "vae.safetensors").is_file()
+    assert (plain[0] / "model" / "audio_encoder.safetensors").is_file()
+
+
+def test_a_continuation_with_other_options_is_refused(plain, data, nano_folder):
+    with pytest.raises(OptionError, match=r"loss\.pixel"):
+        train(settings(data, nano_folder, plain[0], loss={"pixel": 2.0}))
+
+
+def test_a_half_written_checkpoint_is_not_taken(plain, data, nano_folder, tmp_path):
+    from musetalk_core.training.state import newest
+
+    (tmp_path / "update-00000002.safetensors").touch()
+    (tmp_path / "update-00000004.safetensors.abc.part").touch()
+    assert newest(tmp_path) == tmp_path / "update-00000002.safetensors"
+
+
+def test_accumulation_equals_a_larger_batch(data, nano_folder, tmp_path):
+    runs = {}
+    for name, batch, accumulate in (("one", 4, 1), ("two", 2, 2)):
+        run = {"updates": 2, "batch": batch, "accumulate": accumulate}
+        runs[name] = losses(train(settings(data, nano_folder, tmp_path / name, run=run)))
+    assert np.abs(runs["one"] - runs["two"]).max() <= 1e-5
+
+
+@pytest.mark.slow
+def test_defect_05_two_processes_train_as_one_with_twice_the_batch(data, nano_folder, tmp_path):
+    alone = train(settings(data, nano_folder, tmp_path / "alone", run={"updates": 3, "batch": 4}))
+    content = settings(data, nano_folder, tmp_path / "both", run={"updates": 3, "batch": 2})
+    _write_toml(tmp_path / "both.toml", content)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RUN, str(tmp_path / "both.toml")],
+            env=_environment(RANK=str(rank), LOCAL_RANK=str(rank), **world),
+        )
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=200) for process in processes] == [0, 0]
+    both = [line for line in read_log(tmp_path / "both" / "log.jsonl") if line["kind"] == "train"]
+    assert len(both) == 3
+    difference = np.abs(losses(both) / losses(alone) - 1).max(axis=1)
+    assert difference[0] <= 1e-6
+    assert (
+        difference.max() <= 1e-4
+    )  # Adam's first steps have the size of the rate whatever the gradient: they amplify rounding
+    for name in ("face", "face critic"):
+        assert both[-1][name] == pytest.approx(alone[-1][name], rel=1e-4)
+    ours, theirs = (
+        read_checkpoint(tmp_path / name / "checkpoints" / "update-00000003.safetensors").tensors
+        for name in ("both", "alone")
+    )
+    critic = [k for k in theirs if k.startswith("face-critic/")]
+    assert max(float((ours[k] - theirs[k]).abs().max()) for k in critic) <= 1e-4
+
+
+def test_defect_14_stage_two_begins_with_the_file_that_stage_one_wrote(plain, data, nano_folder, tmp_path):
+    from musetalk_core.training.loop import Trainer
+
+    start = plain[0] / "model" / "unet.safetensors"
+    content = settings(data, nano_folder, tmp_path / "two", network={"start": str(start)})
+    trainer = Trainer(make_config(content))
+    stored = read_checkpoint(start).tensors
+    assert all(torch.equal(p, stored[name]) for name, p in trainer.unet.named_parameters())
+    content["network"]["start"] = str(tmp_path / "missing.safetensors")
+    with pytest.raises(ModelError, match="does not exist"):
+        Trainer(make_config(content))
+
+
+def test_validation_judges_held_out_people_and_writes_a_sheet(data, nano_folder, tmp_path):
+    run = {"updates": 1, "validate_every": 1}
+    content = settings(data, nano_folder, tmp_path, run=run)
+    train(content)
+    lines = [line for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "validation"]
+    assert len(lines) == 1
+    assert lines[0]["lower_l1"] > 0
+    assert (tmp_path / "sheets" / "update-00000001.png").stat().st_size > 1000
+
+
+def test_the_sync_loss_trains_with_its_own_window(data, nano_folder, tmp_path):
+    torch.manual_seed(0)
+    network = SmallSyncNet(SyncNetOptions(frames=5, channels=8, embedding=16, height=16, width=32))
+    save_syncnet(tmp_path / "sync.safetensors", network)
+    loss = {"sync": 0.05, "syncnet": str(tmp_path / "sync.safetensors"), "face_critic": 0.0}
+    content = settings(data, nano_folder, tmp_path / "run", loss=loss, run={"updates": 1}, data={"frames": 5})
+    assert train(content)[0]["sync"] > 0
+    content = settings(data, nano_folder, tmp_path / "short", loss=loss, run={"updates": 1}, data={"frames": 4})
+    with pytest.raises(OptionError, match="5 frames"):
+        train(content)
+
+
+def test_another_sound_encoder_is_refused(data, nano_folder, tmp_path):
+    index = json.loads((data / "dataset.json").read_text())
+    index["encoder"] = "whisper-tiny"
+    for video in index["videos"]:
+        video["folder"] = str(data / video["folder"])
+    write_json(tmp_path / "dataset.json", index)
+    with pytest.raises(MediaError, match="heard by whisper-tiny"):
+        train(settings(tmp_path, nano_folder, tmp_path / "run"))
+
+
+def test_bf16_trains(data, nano_folder, tmp_path):
+    log = train(settings(data, nano_folder, tmp_path, run={"updates": 1, "precision": "bf16"}))
+    assert np.isfinite(losses(log)).all()
+
+
+def test_configs_of_ours_are_valid_and_differ_in_stage():
+    for name in ("stage1", "stage2", "small1", "small2"):
+        config = load_config(Path(name), ['run.folder="x"'])
+        assert isinstance(config, TrainConfig)
+        assert bool(config.network.start) == name.endswith("2")
+        assert bool(config.loss.face_critic) == name.endswith("2")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[nothing]\n", "no table"),
+        ("[run]\nspeed = 1\n", "no 'speed'"),
+        ("[run]\nbatch = 0\n", "out of range"),
+        ("[run]\nfolder = 3\n", "not of type str"),
+        ("run = 3\n", "must be a table"),
+        ("[run\n", "not valid TOML"),
+        ("[loss]\nsync = 0.1\n", "syncnet"),
+        ('[loss]\nfeatures = "vgg19"\n', "vgg19"),
+        ("[loss]\ncritic_side = 64\ncritic_scales = 2\n", "too small"),
+    ],
+)
+def test_a_wrong_configuration_says_what_is_wrong(tmp_path, text, words):
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(OptionError, match=words):
+        load_config(tmp_path / "x.toml")
+
+
+def test_changes_count_before_the_file(tmp_path):
+    (tmp_path / "x.toml").write_text('[run]\nfolder = "a"\nbatch = 3\n')
+    config = load_config(tmp_path / "x.toml", ["run.batch=5", "loss.features=random", "run.folder=b c"])
+    assert (config.run.batch, config.run.folder) == (5, "b c")
+    with pytest.raises(OptionError, match="changes nothing"):
+        load_config(tmp_path / "x.toml", ["batch"])
