@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,5 +66,7 @@ def run_show(args: argparse.Namespace) -> int:
         f"prepared   {len(avatar.parts)} frames, footage {'embedded' if avatar.frames is not None else 'not embedded'}"
     )
     for name, value in avatar.key.items():
-        write_line(f"{name:<10} {value}")
+        options = value.items() if isinstance(value, Mapping) else ()
+        shown = ", ".join(f"{option} {setting}" for option, setting in options) or value or "none"
+        write_line(f"{name:<10} {shown}")
     return 0

@@ -21,11 +21,11 @@ from ..options import Options, option
 from ..progress import Progress, SilentProgress
 from ..render.blend import BlendOptions
 from ..timeline import Clock, Timeline, frames_within, plan
-from ..types import AudioClip, Footage
+from ..types import AudioClip, Footage, Skip
 from ..video.read import VideoFootage
 from ..video.write import VideoWriter, WriteOptions, require_target
 from .avatar import Avatar, FaceTools, find_faces
-from .report import DubReport, skipped_ranges, spoken_frames
+from .report import REASONS, DubReport, skipped_ranges, spoken_frames
 from .speak import Speaker
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class DubOptions(Options):
         "Where nobody speaks: close the mouth by the model, or show the source's own mouth where it is closed.",
     )
     no_face: Literal["refuse", "pass"] = option(
-        "refuse", "When no frame has a face: stop with a message, or copy the footage with the new sound."
+        "refuse",
+        "When no frame has a face that can speak: stop with a message, or copy the footage with the new sound.",
     )
 
 
@@ -134,11 +135,19 @@ def _writer(footage: Footage, output: Path, clock: Clock, options: WriteOptions,
 
 def _find(footage: Footage, tools: FaceTools, options: DubOptions, progress: Progress) -> list[Avatar]:
     try:
-        return find_faces(footage, tools, progress)
+        people = find_faces(footage, tools, progress)
     except FaceError:
         if options.no_face == "pass":
             return []
         raise
+    if options.no_face == "refuse" and not any(person.track.strength.any() for person in people):
+        skips = np.concatenate([person.track.skip for person in people])
+        reason = REASONS[Skip(int(np.bincount(skips).argmax()))]
+        raise FaceError(
+            f"A face was found, but it can speak on no frame: {reason}.",
+            "Use other footage, or widen the limits: yaw_limit, roll_limit, smallest_face.",
+        )
+    return people
 
 
 def _speak(

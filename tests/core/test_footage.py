@@ -234,10 +234,22 @@ def test_three_people(assets: Path, nano_folder: Path, tmp_path: Path, who: str,
     assert result.report["spoken"] == [12] * len(speaking)
 
 
-@pytest.mark.slow
-def test_an_upside_down_clip_is_left_alone(assets: Path, nano_folder: Path, tmp_path: Path) -> None:
-    """Its tag is the wrong way round, as every reader agrees; `--align-roll` would make it speak."""
+def test_an_upside_down_clip_is_refused(
+    assets: Path, nano_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its tag is the wrong way round, as every reader agrees; the mouth is not painted on the forehead."""
+    source, out = assets / "edge" / "rotation_metadata_90.mp4", tmp_path / "out.mkv"
     sound = buzz(tmp_path / "a.wav", 0.4)
-    result = dub(assets / "edge" / "rotation_metadata_90.mp4", sound, tmp_path / "out.mkv", nano_folder)
-    assert (result.after == result.before).all()
-    assert result.skipped()[0] == (0, 9, "the head is turned too far")
+    assert main(["dub", str(source), str(sound), "-o", str(out), "--model", str(nano_folder), "--quiet"]) == 1
+    assert "can speak on no frame: the head is turned too far" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_an_upside_down_face_speaks_when_the_crop_turns_with_it(
+    portrait: np.ndarray, nano_folder: Path, tmp_path: Path
+) -> None:
+    source = write_frames(tmp_path / "in.mkv", np.ascontiguousarray(portrait[:, ::-1, ::-1]))
+    result = dub(source, buzz(tmp_path / "a.wav", 0.2), tmp_path / "out.mkv", nano_folder, "--align-roll")
+    assert result.report["spoken"][0] >= 4
+    assert (result.after[:, -85:] == result.before[:, -85:]).all()  # the forehead, which lies below
+    assert (result.after[1:] != result.before[1:]).any(axis=(1, 2, 3)).all()
