@@ -25,6 +25,7 @@ from ..types import ENCODER_HZ, Speech
 from .cutting import FORMAT as CLIP_FORMAT
 from .cutting import MEL_HZ, RATE, read_json
 from .framing import Draw, Framing, FramingOptions, draw_framing, frame_segment, in_crop
+from .latents import LatentStore
 from .prepare import FORMAT, VERSION
 from .sampling import SamplingOptions, Shapes, draw_references, segment_shapes
 
@@ -45,6 +46,13 @@ class DataOptions(Options):
     face_size: int = option(256, "side of the crops", low=32, high=1024, unit="px")
     balance: Literal["frames", "people"] = option(
         "frames", "what is drawn evenly: every frame, or every person whatever there is of them"
+    )
+    views: int = option(
+        0,
+        "encode every clip once in so many fixed views of margin and scale, and train on stored latents: for small "
+        "networks, which would wait for the VAE; 0 encodes fresh crops all the time",
+        low=0,
+        high=64,
     )
 
 
@@ -83,12 +91,14 @@ class Choice:
         clip: number of the clip.
         targets, references: (T,) frames.
         draw: margins and scale.
+        views: (T + 1,) stored views of the references and, last, of the targets; empty without stored latents.
     """
 
     clip: int
     targets: np.ndarray
     references: np.ndarray
     draw: Draw
+    views: tuple[int, ...] = ()
 
 
 def open_clips(folder: Path, split: Literal["train", "validation"]) -> tuple[list[Clip], str]:
@@ -123,6 +133,7 @@ class Samples:
         sampling: how references are drawn.
         seed: another seed, other samples.
         rows: rows of the SyncNet's spectrum; 0 leaves it out.
+        store: latents that were computed before; None cuts fresh crops.
 
     Raises:
         MediaError: no clip is long enough.
@@ -136,13 +147,14 @@ class Samples:
         sampling: SamplingOptions,
         seed: int,
         rows: int = 0,
+        store: LatentStore | None = None,
     ) -> None:
         least = max(2, data.frames)
         self.clips = [clip for clip in clips if clip.frames >= least]
         if not self.clips:
             raise MediaError(f"No clip has {least} frames.", "Prepare longer clips, or train with fewer frames.")
         self._data, self._framing, self._sampling = data, framing, sampling
-        self._seed, self._rows = seed, rows
+        self._seed, self._rows, self._store = seed, rows, store
         self._weights = np.cumsum(_weights(self.clips, data))
         self._known: OrderedDict[int, Geometry] = OrderedDict()
 
@@ -154,14 +166,18 @@ class Samples:
         targets = np.arange(first, first + self._data.frames)
         geometry = self.geometry(clip)
         references = draw_references(geometry.shapes, targets, self._sampling, random)
-        return Choice(clip, targets, references, draw_framing(self._framing, len(targets), random))
+        if self._store is None:
+            return Choice(clip, targets, references, draw_framing(self._framing, len(targets), random))
+        views = tuple(int(view) for view in random.integers(self._store.views, size=len(targets) + 1))
+        return Choice(clip, targets, references, self._store.draw(views[-1]), views)
 
     def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
         """Sample `number`.
 
         Returns:
-            targets, references: (T, S, S, 3) uint8; tokens: (T, 50, D) float32; lips: (T, 20, 2) float32, pixels of the
-            target crops; mel: (80, rows) float32.
+            targets: (T, S, S, 3) uint8; tokens: (T, 50, D) float32; lips: (T, 20, 2) float32, pixels of the target
+            crops; mel: (80, rows) float32; and either references: (T, S, S, 3) uint8, or, with stored latents, latents:
+            (T, 3, 4, h, w) float32 unscaled: masked target, reference, target.
         """
         return self.read(self.choose(number))
 
@@ -171,17 +187,31 @@ class Samples:
 
         geometry, size = self.geometry(choice.clip), self._data.face_size
         edges = geometry.framing.edges(choice.targets, choice.draw.margin, choice.draw.scale)
-        other = geometry.framing.edges(choice.references, choice.draw.margins, choice.draw.scale)
         lips = in_crop(geometry.landmarks[choice.targets][:, LIPS_68], edges, size)
         clip = self.clips[choice.clip]
         file = _open(clip.path)
         return {
+            **self._references(file, choice, geometry),
             "targets": torch.from_numpy(_crops(file, choice.targets, edges, size)),
-            "references": torch.from_numpy(_crops(file, choice.references, other, size)),
             "tokens": _tokens(file, choice.targets, clip.offset, geometry.header),
             "lips": torch.from_numpy(lips.astype(np.float32)),
             "mel": torch.from_numpy(_mel(file, int(choice.targets[0]), clip.offset, self._rows, geometry.header)),
         }
+
+    def _references(self, file: Any, choice: Choice, geometry: Geometry) -> dict[str, torch.Tensor]:
+        """Crops of the references, or the stored latents of targets and references."""
+        import torch
+
+        if self._store is None or not choice.views:
+            edges = geometry.framing.edges(choice.references, choice.draw.margins, choice.draw.scale)
+            return {"references": torch.from_numpy(_crops(file, choice.references, edges, self._data.face_size))}
+        path = self.clips[choice.clip].path
+        targets = self._store.read(path, choice.views[-1], choice.targets.tolist())  # (T, 2, 4, h, w)
+        found = [
+            self._store.read(path, view, [int(frame)])[0, 1]
+            for view, frame in zip(choice.views, choice.references, strict=False)
+        ]
+        return {"latents": torch.stack([targets[:, 0], torch.stack(found), targets[:, 1]], dim=1)}
 
     def pair(self, choice: Choice, pictures: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
         """What a SyncNet is trained on: target crops (T, S, S, 3) uint8, none of them without `pictures`, and mel."""

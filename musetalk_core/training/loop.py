@@ -26,6 +26,7 @@ from ..placement import SingleDevice
 from ..progress import Progress, SilentProgress
 from .config import TrainConfig
 from .dataset import Samples, open_clips
+from .latents import LatentStore
 from .log import RunLog
 from .networks import TrainableLips, freeze
 from .schedule import rate_at
@@ -66,7 +67,7 @@ class Trainer:
         self.step = Step(self.lips, self.vae, self.judges, config)
         self.ema = {name: p.detach().clone() for name, p in self.unet.named_parameters()}
         self._parts = self._optimisers()
-        self.samples, identity = _samples(config, "train")
+        self.samples, identity = self._samples()
         if identity != self.recipe.audio_encoder:
             raise MediaError(
                 f"The dataset was heard by {identity}; {self.recipe.title} takes {self.recipe.audio_encoder}.",
@@ -190,6 +191,24 @@ class Trainer:
             parts[f"{name}-critic-adam"] = _adam(critic.network, options.critic_rate, self.config)
         return parts
 
+    def _samples(self) -> tuple[Samples, str]:
+        """The training samples, and who heard them; stored latents are computed first where they are missing."""
+        config, data, store = self.config, self.config.data, None
+        folder = Path(data.folder)
+        clips, identity = open_clips(folder, "train")
+        if data.views:
+            store = LatentStore(folder, self.vae.identity, data.face_size, config.framing, data.views)
+        rows = sync_rows(config)
+        samples = Samples(clips, data, config.framing, config.sampling, config.run.seed, rows, store)
+        if store is not None:
+            place = {clip.path: (number, clip.frames) for number, clip in enumerate(samples.clips)}
+            missing = store.missing(list(place))[self.accelerator.process_index :: self.accelerator.num_processes]
+            self._progress.start("encoding faces", sum(place[path][1] for path, _ in missing))
+            for path, view in missing:
+                store.fill(path, samples.geometry(place[path][0]).framing, view, self.vae, self._progress)
+            self.accelerator.wait_for_everyone()
+        return samples, identity
+
     def _loader(self) -> Any:
         """Batches of this process from where the run stands."""
         from torch.utils.data import DataLoader
@@ -297,11 +316,6 @@ def _adam(network: nn.Module, rate: float, config: TrainConfig) -> torch.optim.O
         parameters, lr=rate, betas=(options.beta1, options.beta2), weight_decay=options.decay
     )
     return made
-
-
-def _samples(config: TrainConfig, split: Any) -> tuple[Samples, str]:
-    clips, identity = open_clips(Path(config.data.folder), split)
-    return Samples(clips, config.data, config.framing, config.sampling, config.run.seed, sync_rows(config)), identity
 
 
 def sync_rows(config: TrainConfig) -> int:

@@ -87,21 +87,26 @@ def make_batch(raw: Mapping[str, Tensor], vae: Autoencoder, latents: bool, devic
     """Encode a batch of samples with the functions of inference.
 
     Args:
-        raw: of the DataLoader: `Samples.__getitem__`, stacked.
+        raw: of the DataLoader: `Samples.__getitem__`, stacked. Stored latents in it are taken as they are.
         vae: the autoencoder.
         latents: the targets' latents are needed too.
         device: where training runs.
     """
-    targets, references = (raw[name].flatten(0, 1) for name in ("targets", "references"))  # (N, S, S, 3)
-    found = encode_faces(targets.numpy(), vae, len(targets), references.numpy())
+    targets = raw["targets"].flatten(0, 1)  # (N, S, S, 3)
     true = targets.permute(0, 3, 1, 2).float() / 127.5 - 1
     lips = raw["lips"].flatten(0, 1)
+    if "latents" in raw:
+        masked, reference, whole = raw["latents"].flatten(0, 1).unbind(dim=1)
+    else:
+        found = encode_faces(targets.numpy(), vae, len(targets), raw["references"].flatten(0, 1).numpy())
+        masked, reference = found.masked, found.reference
+        whole = vae.encode(true) if latents else masked
     return Batch(
-        masked=found.masked.to(device),
-        reference=found.reference.to(device),
+        masked=masked.to(device),
+        reference=reference.to(device),
         tokens=raw["tokens"].flatten(0, 1).to(device),
         true=true.to(device),
-        true_latents=vae.encode(true).to(device) if latents else None,
+        true_latents=whole.to(device) if latents else None,
         mouths=mouth_windows(lips, targets.shape[1]).to(device),
         mel=raw["mel"].to(device),
         frames=raw["targets"].shape[1],
