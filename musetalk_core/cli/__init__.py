@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from .. import __version__
 from ..errors import MuseTalkError
 from . import avatar, dub, eval, track, train
 from . import models as models
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         wrong usage.
     """
     parser = argparse.ArgumentParser(prog="musetalk", description="Make a face in a video speak new audio.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..audio.decode import sound_format
 from ..audio.encode import SpeechOptions
 from ..errors import MediaError
 from ..pipeline.avatar import load_avatar, require_match
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         read_options(args, WriteOptions),
     )
     _require_places(args)
+    sound_format(args.sound)  # a wrong sound is told before the models are loaded
     footage = stages.read_source(args)
     avatars = None if args.avatar is None else [load_avatar(args.avatar)]
     model, parser = stages.read_model(args)

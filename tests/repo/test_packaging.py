@@ -84,6 +84,8 @@ def test_versions_agree() -> None:
     newest = re.search(r"^## \[([^\]]+)\]", (REPO / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert newest is not None
     assert newest[1] == PROJECT["version"]
+    package = (REPO / "musetalk_core" / "__init__.py").read_text(encoding="utf-8")
+    assert f'__version__ = "{PROJECT["version"]}"' in package
 
 
 def test_license_files_exist() -> None:
