@@ -101,7 +101,7 @@ def train_sync(config: TrainConfig, progress: Progress | None = None) -> dict[st
         update += 1
         speed = run.batch / (time.perf_counter() - started)
         if update % run.log_every == 0:
-            log.write("train", update, {"loss": float(loss), "right": right, "samples_per_second": speed})
+            log.write("train", update, {"loss": float(loss.detach()), "right": right, "samples_per_second": speed})
         last = update == run.updates
         if update % run.checkpoint_every == 0 or last:
             save_state(checkpoint_path(folder / "checkpoints", update), parts, update, config.as_dict())

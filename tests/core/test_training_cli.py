@@ -64,7 +64,7 @@ def _content(data: Path, folder: Path, updates: int) -> dict[str, object]:
     return {
         "data": {"folder": str(data), "face_size": 64},
         "syncnet": {"frames": 5, "channels": 8, "embedding": 32, "height": 16, "width": 32},
-        "sync": {"rate": 3e-3},
+        "sync": {"rate": 3e-4},
         "optimiser": {"warmup": 1},
         "run": {"folder": str(folder), "updates": updates, "batch": 32, "device": "cpu", "validate_every": 50},
     }
@@ -81,14 +81,26 @@ def test_wrong_pairs_are_another_moment_or_another_sample(data):
     assert not torch.equal(found[1]["mel"], right)
 
 
-def test_a_small_syncnet_learns_and_goes_on_after_a_stop(data, tmp_path):
-    torch.manual_seed(0)
-    whole = train_sync(make_config(_content(data, tmp_path / "whole", 100)))
-    assert whole["right"] > 0.7
-    assert whole["loss"] < 0.66  # chance is 0.693
-    assert load_sync_judge(tmp_path / "whole" / "syncnet.safetensors").options.frames == 5
-    log = [line for line in read_log(tmp_path / "whole" / "log.jsonl") if line["kind"] == "train"]
-    assert len(log) == 100
+@pytest.mark.slow
+def test_a_small_syncnet_learns_on_other_people(data, tmp_path):
+    content = _content(data, tmp_path / "whole", 100)
+    content["syncnet"]["channels"] = 16  # type: ignore[index]
+    scores = train_sync(make_config(content))
+    assert scores["right"] > 0.65
+    assert scores["loss"] < 0.62  # chance is 0.693
+
+
+def test_a_syncnet_goes_on_where_it_was(data, tmp_path):
+    content = _content(data, tmp_path / "run", 4)
+    content["run"] |= {"checkpoint_every": 2, "batch": 4, "validate_every": 0}  # type: ignore[operator]
+    train_sync(make_config(content))
+    first = [line["loss"] for line in read_log(tmp_path / "run" / "log.jsonl")]
+    (tmp_path / "run" / "checkpoints" / "update-00000004.safetensors").unlink()
+    train_sync(make_config(content))
+    second = [line["loss"] for line in read_log(tmp_path / "run" / "log.jsonl")]
+    assert len(first) == 4
+    assert np.allclose(first, second, atol=1e-6)
+    assert load_sync_judge(tmp_path / "run" / "syncnet.safetensors").options.frames == 5
 
 
 def test_the_command_trains_a_syncnet_from_a_file(data, tmp_path, capsys):

@@ -146,7 +146,16 @@ def test_defect_13_a_killed_run_goes_on_as_if_nothing_had_happened(plain, data, 
     assert max(float((ours[k] - theirs[k]).abs().max()) for k in theirs) <= 1e-6
 
 
-def test_defect_13_a_resumed_run_continues_schedule_and_data(plain, data, nano_folder, tmp_path):
+def test_defect_13_a_run_goes_on_from_its_checkpoint(data, nano_folder, tmp_path):
+    content = settings(data, nano_folder, tmp_path, loss={"face_critic": 0.0}, run={"updates": 4})
+    first = losses(train(content))
+    (tmp_path / "checkpoints" / "update-00000004.safetensors").unlink()
+    second = losses(train(content))
+    assert first.shape == (4, 3)
+    assert np.abs(first - second).max() <= 1e-6
+
+
+def test_defect_13_the_rate_follows_the_updates(plain):
     whole = plain[1]
     rates = [line["rate"] for line in whole]
     expected = [1e-3 * rate_at(k, 6, 2, 0.0, "linear") for k in range(6)]
@@ -168,6 +177,10 @@ def test_defect_05_discriminators_are_saved_and_restored(plain):
     names = {name.split("/")[0] for name in checkpoint.tensors}
     assert names == {"unet", "ema", "adam", "face-critic", "face-critic-adam", "rng"}
     assert checkpoint.header["update"] == 6
+
+
+def test_defect_04_score_and_feature_matching_wait_for_the_same_update(plain):
+    assert [("face" in line, "face critic" in line) for line in plain[1]] == [(False, True), *[(True, True)] * 5]
 
 
 def test_only_the_newest_checkpoints_are_kept_and_the_model_loads(plain):
