@@ -5,25 +5,23 @@ Needs torch and accelerate when it is imported.
 
 from __future__ import annotations
 
-import importlib
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import MethodType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..errors import GenerationError, MediaError, ModelError, OptionError
+from ..errors import GenerationError, MediaError
 from ..models.checkpoint import save_safetensors
 from ..models.convert import convert
 from ..models.layouts import Weights
-from ..models.load import empty_network, load_unet, load_vae
-from ..models.recipe import RECIPES, Recipe
+from ..models.load import load_vae
 from ..placement import SingleDevice
 from ..progress import Progress, SilentProgress
+from .building import build_adam, build_unet_for_training, extra_package, require_files, sync_rows
 from .config import TrainConfig
 from .dataset import Samples, open_clips
 from .latents import LatentStore
@@ -32,10 +30,7 @@ from .networks import TrainableLips, freeze
 from .schedule import rate_at
 from .state import checkpoint_path, load_state, newest, prune, save_state
 from .step import Step, build_judges, make_batch
-from .syncnet import mel_rows
 from .validate import Validator
-
-RECIPE_OF_SIZE = {"nano": "nano", "official": "1.5"}
 
 
 class Trainer:
@@ -50,10 +45,10 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, progress: Progress | None = None) -> None:
-        _require_files(config)
+        require_files(config)
         self.config, self._progress = config, progress or SilentProgress()
         run = config.run
-        self.accelerator = _extra("accelerate", "training").Accelerator(cpu=run.device == "cpu")
+        self.accelerator = extra_package("accelerate", "training").Accelerator(cpu=run.device == "cpu")
         self.device = self.accelerator.device
         self.folder = Path(run.folder)
         torch.manual_seed(run.seed)
@@ -185,10 +180,10 @@ class Trainer:
     def _optimisers(self) -> dict[str, Any]:
         """The optimisers and the discriminators, by the names under which checkpoints keep them."""
         options = self.config.optimiser
-        parts: dict[str, Any] = {"adam": _adam(self.unet, options.rate, self.config)}
+        parts: dict[str, Any] = {"adam": build_adam(self.unet, options.rate, self.config)}
         for name, critic in self.judges.critics.items():
             parts[f"{name}-critic"] = critic.network
-            parts[f"{name}-critic-adam"] = _adam(critic.network, options.critic_rate, self.config)
+            parts[f"{name}-critic-adam"] = build_adam(critic.network, options.critic_rate, self.config)
         return parts
 
     def _samples(self) -> tuple[Samples, str]:
@@ -273,76 +268,3 @@ def batch_numbers(
     for place in range(update * accumulate, updates * accumulate):
         first = (place * processes + process) * batch
         yield list(range(first, first + batch))
-
-
-def build_unet_for_training(config: TrainConfig, placement: SingleDevice) -> tuple[nn.Module, Recipe]:
-    """The U-Net: from a file, or with random weights of its size.
-
-    Raises:
-        ModelError: the file is missing or no U-Net.
-    """
-    options = config.network
-    if options.start:
-        loaded = load_unet(Path(options.start), placement)
-        return loaded.network, loaded.recipe
-    recipe = RECIPES[RECIPE_OF_SIZE[options.size]]
-    from diffusers import UNet2DConditionModel
-
-    empty_network("UNet2DConditionModel", recipe.unet_config)  # refuses a wrong configuration with our words
-    network: nn.Module = UNet2DConditionModel(**recipe.unet_config)
-    network.to = MethodType(nn.Module.to, network)  # type: ignore[method-assign]  # diffusers' own warns for nothing
-    return network, recipe
-
-
-def _extra(package: str, what: str) -> Any:
-    """A package that only training needs.
-
-    Raises:
-        OptionError: it is not installed.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise OptionError(f"The package {package} is needed for {what}.", f"pip install {package}") from error
-
-
-def _adam(network: nn.Module, rate: float, config: TrainConfig) -> torch.optim.Optimizer:
-    options = config.optimiser
-    kind: Any = torch.optim.AdamW
-    if options.kind == "adamw8bit":
-        kind = _extra("bitsandbytes", "optimiser.kind adamw8bit").optim.AdamW8bit
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    made: torch.optim.Optimizer = kind(
-        parameters, lr=rate, betas=(options.beta1, options.beta2), weight_decay=options.decay
-    )
-    return made
-
-
-def sync_rows(config: TrainConfig) -> int:
-    """Rows of the spectrum that the SyncNet of a run hears; 0 without one.
-
-    Raises:
-        OptionError: samples are shorter than its window.
-    """
-    if not config.loss.sync:
-        return 0
-    from .syncnet import load_sync_judge
-
-    frames = load_sync_judge(Path(config.loss.syncnet)).options.frames
-    if config.data.frames < frames:
-        raise OptionError(
-            f"data.frames is {config.data.frames}, but the SyncNet sees {frames} frames.", f"Set it to {frames}."
-        )
-    return mel_rows(frames)
-
-
-def _require_files(config: TrainConfig) -> None:
-    if not config.run.folder:
-        raise OptionError("run.folder names no folder.", "Say where checkpoints, logs and the model shall go.")
-    if not config.network.vae:
-        raise OptionError("network.vae names no file.", "Name the VAE: `musetalk models list` says what is there.")
-    if config.network.start and not Path(config.network.start).is_file():
-        raise ModelError(
-            f"network.start names {config.network.start}, which does not exist.",
-            "Finish the stage before, or name its model/unet.safetensors.",
-        )
