@@ -147,9 +147,11 @@ class Trainer:
                 group["lr"] = rate
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+        # A short memory at first: the random weights of the beginning are not to be averaged in for long.
+        memory = min(options.ema, (1 + self.update) / (10 + self.update))
         with torch.no_grad():
             for name, parameter in self.unet.named_parameters():
-                self.ema[name].lerp_(parameter.detach(), 1 - options.ema)
+                self.ema[name].lerp_(parameter.detach(), 1 - memory)
 
     def _precision(self) -> torch.autocast:
         """bf16 inside when asked for; accelerate's own switch cannot be changed within one process."""

@@ -49,6 +49,13 @@ class PrepareOptions(Options):
     offset_most: float = option(
         200.0, "recordings whose sound is further off are refused; less is taken out", low=0.0, high=250.0, unit="ms"
     )
+    offset_least: float = option(
+        30.0,
+        "smaller measured offsets are taken for noise of the measurement and left in",
+        low=0.0,
+        high=100.0,
+        unit="ms",
+    )
     confidence: float = option(
         0.1, "recordings whose sound predicts the mouth with a smaller R2 are refused", low=-1.0, high=1.0
     )
@@ -213,7 +220,7 @@ def held_out_people(people: set[str], share: float) -> set[str]:
 def measure_offsets(
     videos: Sequence[dict[str, Any]], folder: Path, options: PrepareOptions, progress: Progress
 ) -> None:
-    """Give every video its `offset_ms` and `confidence`, or the reason why it is refused.
+    """Give every video its `offset_ms` (to be taken out) and `confidence`, or the reason why it is refused.
 
     A recording of 20 s is measured by itself. Shorter ones are measured together with the same person's, and those of
     people who have too little with one another.
@@ -246,7 +253,9 @@ def _recording(folder: Path) -> Recording:
 
 def _judge(videos: Sequence[dict[str, Any]], result: ProbeResult | None, options: PrepareOptions) -> None:
     for video in videos:
-        video["offset_ms"] = None if result is None else result.peak_ms
+        measured = None if result is None else result.peak_ms
+        video["measured_ms"] = measured
+        video["offset_ms"] = 0.0 if measured is None or abs(measured) < options.offset_least else measured
         video["confidence"] = None if result is None else result.peak_r2
         video["refused"] = _reason(result, options)
 

@@ -159,6 +159,7 @@ def test_defect_15_offsets_are_measured_and_what_is_not_in_sync_is_refused(tmp_p
     assert videos[0]["offset_ms"] == pytest.approx(120, abs=15)
     assert videos[1]["offset_ms"] == pytest.approx(-80, abs=15)
     assert videos[0]["refused"] is None
+    assert videos[2]["offset_ms"] == 0.0
     assert "does not predict" in str(videos[2]["refused"])
     assert "off" in str(videos[3]["refused"])
     assert "Too short" in str(videos[4]["refused"])

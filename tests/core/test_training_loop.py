@@ -238,8 +238,9 @@ def test_defect_05_two_processes_train_as_one_with_twice_the_batch(data, nano_fo
     assert (
         difference.max() <= 1e-4
     )  # Adam's first steps have the size of the rate whatever the gradient: they amplify rounding
+    assert both[0]["face critic"] == pytest.approx(alone[0]["face critic"], rel=1e-6)
     for name in ("face", "face critic"):
-        assert both[-1][name] == pytest.approx(alone[-1][name], rel=1e-4)
+        assert both[-1][name] == pytest.approx(alone[-1][name], rel=1e-3)
     ours, theirs = (
         read_checkpoint(tmp_path / name / "checkpoints" / "update-00000003.safetensors").tensors
         for name in ("both", "alone")
