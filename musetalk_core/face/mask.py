@@ -278,8 +278,11 @@ def _ramp(depth: np.ndarray) -> np.ndarray:
 
 def _patch(x: int, y: int, alpha: np.ndarray) -> MaskPatch:
     """Cut away the empty border of a mask."""
+    import torch
+
     if alpha.size == 0 or not alpha.max():
         return MaskPatch(0, 0, np.zeros((0, 0), np.float16))
     rows, columns = np.flatnonzero(alpha.max(axis=1)), np.flatnonzero(alpha.max(axis=0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    return MaskPatch(x + int(left), y + int(top), alpha[top:bottom, left:right].astype(np.float16))
+    half = torch.from_numpy(alpha[top:bottom, left:right]).half()  # NumPy converts to half precision ten times slower
+    return MaskPatch(x + int(left), y + int(top), half.numpy())
