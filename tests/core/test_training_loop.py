@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from musetalk_core.audio.read import read_audio
 from musetalk_core.errors import MediaError, ModelError, OptionError
 from musetalk_core.models.checkpoint import read_checkpoint, save_safetensors
 from musetalk_core.models.load import load_unet
@@ -28,6 +29,7 @@ from musetalk_core.training.log import read_log
 from musetalk_core.training.prepare import FORMAT
 from musetalk_core.training.schedule import rate_at
 from musetalk_core.training.syncnet import SmallSyncNet, SyncNetOptions, save_syncnet
+from musetalk_core.video.probe import probe
 
 REPO = Path(__file__).resolve().parents[2]
 FRAMES = 30
@@ -264,12 +266,16 @@ def test_defect_14_stage_two_begins_with_the_file_that_stage_one_wrote(plain, da
 
 def test_validation_judges_held_out_people_and_writes_a_sheet(data, nano_folder, tmp_path):
     run = {"updates": 1, "validate_every": 1}
-    content = settings(data, nano_folder, tmp_path, run=run)
+    content = settings(data, nano_folder, tmp_path, run=run, validation={"dubs": 1, "dub_frames": 16})
     train(content)
     lines = [line for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "validation"]
     assert len(lines) == 1
     assert lines[0]["lower_l1"] > 0
     assert (tmp_path / "sheets" / "update-00000001.png").stat().st_size > 1000
+    assert set(lines[0]) >= {"dub", "chance", "leak", "sound_gain"}
+    info = probe(tmp_path / "sheets" / "update-00000001.mp4")
+    assert info.frames == 16
+    assert len(read_audio(tmp_path / "sheets" / "update-00000001.mp4").samples) > 9000
 
 
 def test_the_sync_loss_trains_with_its_own_window(data, nano_folder, tmp_path):
