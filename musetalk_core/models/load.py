@@ -199,12 +199,13 @@ def build_network(weights: Weights) -> nn.Module:
     return network
 
 
-def empty_network(kind: Kind, config: Mapping[str, Any]) -> nn.Module:
-    """A network on the meta device.
+def empty_network(kind: Kind, config: Mapping[str, Any], device: str = "meta") -> nn.Module:
+    """A network that nobody has trained.
 
     Args:
         kind: its class.
         config: its configuration.
+        device: "meta" takes no memory until weights are loaded; a U-Net on any other has random weights.
 
     Raises:
         ModelError: the configuration is not valid.
@@ -213,7 +214,7 @@ def empty_network(kind: Kind, config: Mapping[str, Any]) -> nn.Module:
 
     if kind == "WhisperEncoder":
         return build_whisper(config)
-    network = build_unet(config) if kind == "UNet2DConditionModel" else build_autoencoder(kind, config)
+    network = build_unet(config, device) if kind == "UNet2DConditionModel" else build_autoencoder(kind, config)
     # diffusers 0.42 warns at every change of precision, of modules that these networks do not have.
     network.to = MethodType(torch.nn.Module.to, network)  # type: ignore[method-assign]
     return network

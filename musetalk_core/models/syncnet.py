@@ -172,7 +172,7 @@ def load_syncnet(path: Path, placement: Placement, audio: Tower = AUDIO_TOWER, v
         ModelError: the file is missing, damaged or another network, such as one for latents or for 25 frames.
     """
     checkpoint = read_checkpoint(path)
-    hearing, seeing = (_attended(checkpoint.tensors, name) for name in ("audio_encoder", "visual_encoder"))
+    hearing, seeing = (attended_blocks(checkpoint.tensors, name) for name in ("audio_encoder", "visual_encoder"))
     try:
         with torch.device("meta"):
             network = SyncNetwork(hearing, seeing, audio, visual)
@@ -182,7 +182,7 @@ def load_syncnet(path: Path, placement: Placement, audio: Tower = AUDIO_TOWER, v
     return SyncNet(network, placement)
 
 
-def _attended(keys: Collection[str], encoder: str) -> frozenset[int]:
+def attended_blocks(keys: Collection[str], encoder: str) -> frozenset[int]:
     """Which places of an encoder's list of blocks hold attention."""
     prefix = f"{encoder}.down_blocks."
     places = {key.removeprefix(prefix).split(".")[0] for key in keys if key.startswith(prefix) and ".attn." in key}

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 POSITION_BASE = 10_000.0  # wavelengths of the position code grow from 2 pi to 2 pi times this
 
 
-def build_unet(config: Mapping[str, Any]) -> nn.Module:
-    """diffusers' conditional U-Net of this configuration, on the meta device: no memory until weights are loaded.
+def build_unet(config: Mapping[str, Any], device: str = "meta") -> nn.Module:
+    """diffusers' conditional U-Net of this configuration.
 
     Args:
         config: as `recipe.OFFICIAL_UNET`.
+        device: "meta" takes no memory until weights are loaded; any other gives random weights to train from.
 
     Raises:
         ModelError: diffusers does not accept the configuration.
@@ -29,7 +30,7 @@ def build_unet(config: Mapping[str, Any]) -> nn.Module:
     from diffusers import UNet2DConditionModel
 
     try:
-        with torch.device("meta"):
+        with torch.device(device):
             network: nn.Module = UNet2DConditionModel(**config)
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(f"The U-Net's configuration is not valid: {error}.", "Convert the weights again.") from error

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from types import MethodType
 from typing import Any
 
 import torch
@@ -34,12 +33,7 @@ def build_unet_for_training(config: TrainConfig, placement: SingleDevice) -> tup
         loaded = load_unet(Path(options.start), placement)
         return loaded.network, loaded.recipe
     recipe = RECIPES[RECIPE_OF_SIZE[options.size]]
-    from diffusers import UNet2DConditionModel
-
-    empty_network("UNet2DConditionModel", recipe.unet_config)  # refuses a wrong configuration with our words
-    network: nn.Module = UNet2DConditionModel(**recipe.unet_config)
-    network.to = MethodType(nn.Module.to, network)  # type: ignore[method-assign]  # diffusers' own warns for nothing
-    return network, recipe
+    return empty_network("UNet2DConditionModel", recipe.unet_config, "cpu"), recipe
 
 
 def extra_package(package: str, what: str) -> Any:
@@ -55,6 +49,7 @@ def extra_package(package: str, what: str) -> Any:
 
 
 def build_adam(network: nn.Module, rate: float, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser that the config asks for."""
     options = config.optimiser
     kind: Any = torch.optim.AdamW
     if options.kind == "adamw8bit":
@@ -83,6 +78,12 @@ def sync_rows(config: TrainConfig) -> int:
 
 
 def require_files(config: TrainConfig) -> None:
+    """Refuse a config that names no folder or VAE, or files that are not there, before anything is built.
+
+    Raises:
+        OptionError: a name is missing.
+        ModelError: a file is missing.
+    """
     if not config.run.folder:
         raise OptionError("run.folder names no folder.", "Say where checkpoints, logs and the model shall go.")
     if not config.network.vae:

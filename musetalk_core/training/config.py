@@ -13,9 +13,8 @@ from ..errors import OptionError
 from ..options import Options, option, option_specs
 from .dataset import DataOptions
 from .framing import FramingOptions
-from .losses import LossOptions
+from .options import LossOptions, SyncNetOptions
 from .sampling import SamplingOptions
-from .syncnet import SyncNetOptions
 
 T = TypeVar("T")
 SMALLEST_CRITIC = 64  # pixels; what four convolutions and three halvings leave something of

@@ -5,48 +5,12 @@ Needs torch when it is imported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from ..models.recipe import LATENT_SCALE
-from ..options import Options, option
+from .options import LossOptions
 from .pictures import pyramid
-
-
-@dataclass(frozen=True, slots=True)
-class LossOptions(Options):
-    """Weights of the losses; 0 leaves a loss out, and what it needs is then not computed."""
-
-    latent: float = option(0.0, "mean difference of latents at unit variance", low=0.0, high=1000.0)
-    latent_above: float = option(0.25, "weight of the latents above the mask's edge", low=0.0, high=100.0)
-    latent_lips: float = option(3.0, "what is added to the weight around the lips", low=0.0, high=100.0)
-    pixel: float = option(1.0, "mean difference of pixels in -1..1", low=0.0, high=1000.0)
-    perceptual: float = option(0.01, "difference of features at four sizes", low=0.0, high=1000.0)
-    features: Literal["random", "vgg19"] = option(
-        "random", "whose features: fixed random filters, which need no file, or VGG19"
-    )
-    vgg19: str = option("", "file of torchvision's VGG19 weights, for features = vgg19")
-    face_critic: float = option(0.0, "discriminator of the whole face, feature matching included", low=0.0, high=100.0)
-    mouth_critic: float = option(0.0, "discriminator of the mouth, feature matching included", low=0.0, high=100.0)
-    matching: float = option(
-        1.0, "feature matching beside the discriminator's score; the critic's weight and start count for both", low=0.0
-    )
-    critic_start: int = option(1000, "first update at which the discriminators count", low=0, unit="updates")
-    critic_side: int = option(256, "side of the pictures that discriminators see", low=64, high=1024, unit="px")
-    critic_scales: int = option(1, "sizes that discriminators see, each half of the last", low=1, high=3)
-    sync: float = option(0.0, "sync loss", low=0.0, high=100.0)
-    syncnet: str = option(
-        "", "SyncNet file: of `musetalk train sync`, whose window and region then count, or LatentSync's"
-    )
-
-    @property
-    def pixels(self) -> bool:
-        """Whether any loss needs decoded pictures."""
-        return any((self.pixel, self.perceptual, self.face_critic, self.mouth_critic, self.sync))
-
 
 PERCEPTUAL_SIDES = (224, 112, 56, 28)  # the released loss's
 FEATURE_MAPS = 5  # by which the released loss divides

@@ -17,9 +17,10 @@ from ..models.vae import Autoencoder
 from .config import TrainConfig
 from .discriminators import Critic, PatchDiscriminator
 from .features import RandomFeatures, VGG19Features
-from .losses import LossOptions, latent_loss, latent_weights, perceptual_loss, pixel_loss
+from .losses import latent_loss, latent_weights, perceptual_loss, pixel_loss
 from .memory import in_chunks
 from .networks import TrainableLips, pixel_decoder
+from .options import LossOptions
 from .pictures import cut_windows, mouth_windows
 from .syncnet import ReleasedSyncNet, SmallSyncNet, load_sync_judge, sync_loss
 

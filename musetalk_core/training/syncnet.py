@@ -5,9 +5,8 @@ Needs torch when it is imported.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from torch.nn import functional
 from ..errors import ModelError
 from ..models.checkpoint import load_strictly, read_checkpoint, save_safetensors
 from ..models.syncnet import FRAMES as RELEASED_FRAMES
-from ..options import Options, option
+from .options import Region, SyncNetOptions
 
 FORMAT, VERSION = "musetalk-syncnet", 1
 MEL_BANDS, MEL_HZ, FRAME_HZ = 80, 80, 25  # the spectrum of `audio.mel.syncnet_mel`, at 25 frames a second
@@ -27,19 +26,6 @@ REGIONS = {  # part of the crop, as shares: left, top, right, bottom
     "lower": (0.0, 0.5, 1.0, 1.0),
     "mouth": (0.2, 0.55, 0.8, 0.95),
 }
-Region = Literal["face", "lower", "mouth"]
-
-
-@dataclass(frozen=True, slots=True)
-class SyncNetOptions(Options):
-    """How much a SyncNet sees, and how large it is: the paper's "information volume"."""
-
-    frames: int = option(16, "length of the window; more carries more, and converges later", low=3, high=50)
-    region: Region = option("lower", "part of the crop that it sees: all, the lower half, or the mouth alone")
-    height: int = option(48, "rows to which the region is resized", low=16, high=256, unit="px")
-    width: int = option(96, "columns to which the region is resized", low=16, high=256, unit="px")
-    channels: int = option(32, "of the first layer; doubled three times", low=8, high=256)
-    embedding: int = option(256, "numbers by which a window is described", low=16, high=4096)
 
 
 def mel_rows(frames: int) -> int:
@@ -122,11 +108,13 @@ class ReleasedSyncNet(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        from ..models.syncnet import SyncNetwork, _attended
+        from ..models.syncnet import SyncNetwork, attended_blocks
 
         tensors = read_checkpoint(path).tensors
         with torch.device("meta"):
-            self.network = SyncNetwork(_attended(tensors, "audio_encoder"), _attended(tensors, "visual_encoder"))
+            self.network = SyncNetwork(
+                attended_blocks(tensors, "audio_encoder"), attended_blocks(tensors, "visual_encoder")
+            )
         load_strictly(self.network, tensors, path, "SyncNet of LatentSync for 16 frames")
         self.options = SyncNetOptions(frames=RELEASED_FRAMES, height=128, width=256, embedding=2048)
 

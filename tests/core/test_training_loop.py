@@ -26,9 +26,10 @@ from musetalk_core.training.config import TrainConfig, load_config, make_config
 from musetalk_core.training.cutting import FORMAT as CLIP_FORMAT
 from musetalk_core.training.cutting import write_json
 from musetalk_core.training.log import read_log
+from musetalk_core.training.options import SyncNetOptions
 from musetalk_core.training.prepare import FORMAT
 from musetalk_core.training.schedule import rate_at
-from musetalk_core.training.syncnet import SmallSyncNet, SyncNetOptions, save_syncnet
+from musetalk_core.training.syncnet import SmallSyncNet, save_syncnet
 from musetalk_core.video.probe import probe
 
 REPO = Path(__file__).resolve().parents[2]
