@@ -46,6 +46,9 @@ class PrepareOptions(Options):
         "folder does, or the file itself when it lies in SOURCE directly",
     )
     held_out: float = option(0.1, "share of the people who are kept for validation, one at least", low=0.0, high=0.9)
+    held_out_people: str = option(
+        "", "regular expression of the people who are kept for validation, in place of a share: 's26|s33'"
+    )
     offset_most: float = option(
         200.0, "recordings whose sound is further off are refused; less is taken out", low=0.0, high=250.0, unit="ms"
     )
@@ -125,10 +128,7 @@ def find_jobs(sources: Sequence[Path], folder: Path, options: PrepareOptions) ->
         MediaError: there is no video, or a path does not exist.
         OptionError: the expression for people is not valid.
     """
-    try:
-        pattern = re.compile(options.person) if options.person else None
-    except re.error as error:
-        raise OptionError(f"person = {options.person!r} is no regular expression: {error}.") from error
+    pattern = _expression("person", options.person) if options.person else None
     found: dict[Path, str] = {}
     for source in sources:
         if not source.exists():
@@ -144,6 +144,13 @@ def find_jobs(sources: Sequence[Path], folder: Path, options: PrepareOptions) ->
         Job(path, folder / "videos" / f"{path.stem}-{sha256(str(path).encode()).hexdigest()[:8]}", person)
         for path, person in sorted(found.items())
     ]
+
+
+def _expression(name: str, text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise OptionError(f"{name} = {text!r} is no regular expression: {error}.") from error
 
 
 def _person(path: Path, pattern: re.Pattern[str] | None) -> str:
@@ -201,7 +208,7 @@ def index_dataset(
     if not good:
         reasons = "; ".join(sorted({str(video["refused"]) for video in videos})[:3])
         raise MediaError(f"None of the {len(videos)} videos can be used: {reasons}", "See dataset.json.")
-    held = held_out_people({str(video["person"]) for video in good}, options.held_out)
+    held = held_out_people({str(video["person"]) for video in good}, options)
     for video in videos:
         video["split"] = "validation" if video["person"] in held else "train"
     index = {"format": FORMAT, "version": VERSION, "encoder": good[0]["encoder"], "videos": videos}
@@ -209,8 +216,12 @@ def index_dataset(
     return index
 
 
-def held_out_people(people: set[str], share: float) -> set[str]:
+def held_out_people(people: set[str], options: PrepareOptions) -> set[str]:
     """Who is kept for validation: always the same for the same people, whatever order they come in."""
+    share = options.held_out
+    if options.held_out_people:
+        named = _expression("held_out_people", options.held_out_people)
+        return {person for person in people if named.fullmatch(person)}
     if share == 0 or len(people) < 2:
         return set()
     ranked = sorted(people, key=lambda person: sha256(person.encode()).hexdigest())

@@ -133,10 +133,12 @@ def test_people_are_told_apart_by_folder_or_expression(tmp_path):
 
 def test_the_split_is_stable_and_leaves_somebody_on_both_sides():
     people = {f"p{i}" for i in range(20)}
-    assert len(held_out_people(people, 0.1)) == 2
-    assert held_out_people(people, 0.1) <= held_out_people(people | {"new"}, 0.2)
-    assert len(held_out_people({"a", "b"}, 0.9)) == 1
-    assert held_out_people({"a"}, 0.5) == set()
+    assert len(held_out_people(people, PrepareOptions())) == 2
+    assert held_out_people(people, PrepareOptions()) <= held_out_people(people | {"new"}, PrepareOptions(held_out=0.2))
+    assert len(held_out_people({"a", "b"}, PrepareOptions(held_out=0.9))) == 1
+    assert held_out_people({"a"}, PrepareOptions(held_out=0.5)) == set()
+    named = PrepareOptions(held_out_people="a|b")
+    assert held_out_people({"a", "b", "ab"}, named) == {"a", "b"}
 
 
 def _curve(folder: Path, late: float, seed: int, seconds: int = 24, related: bool = True) -> dict[str, object]:
