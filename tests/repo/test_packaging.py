@@ -49,6 +49,7 @@ WITHOUT_SUFFIX = {
     "scripts/demo",
 }
 WEIGHTS = {".tflite", ".safetensors"}
+SOUNDS = {"musetalk_core/portraits/speech.wav"}  # said by a synthetic voice
 
 
 def committed() -> list[str]:
@@ -61,8 +62,9 @@ def committed() -> list[str]:
 
 
 def embedded() -> dict[str, str]:
-    """sha256 of each weight file in the package."""
+    """sha256 of each file in the package that others made or had a part in."""
     files = [path for path in (REPO / "musetalk_core").glob("**/weights/*") if path.suffix in WEIGHTS]
+    files += [REPO / path for path in SOUNDS]
     return {path.relative_to(REPO).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
@@ -93,13 +95,13 @@ def test_license_files_exist() -> None:
     assert "Permission is hereby granted, free of charge" in (REPO / "LICENSE").read_text(encoding="utf-8")
 
 
-def test_every_embedded_weight_is_in_the_notice() -> None:
+def test_every_embedded_file_is_in_the_notice() -> None:
     notice = (REPO / "NOTICE").read_text(encoding="utf-8")
-    listed = dict(re.findall(r"^(\S+/weights/\S+)\n\s+sha256\s+([0-9a-f]{64})$", notice, re.MULTILINE))
+    listed = dict(re.findall(r"^(musetalk_core/\S+)\n\s+sha256\s+([0-9a-f]{64})$", notice, re.MULTILINE))
     assert listed == embedded()
 
 
-def test_every_embedded_weight_is_packaged() -> None:
+def test_every_embedded_file_is_packaged() -> None:
     settings = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = settings["tool"]["setuptools"]["package-data"]["musetalk_core"]
     paths = [PurePosixPath(path).relative_to("musetalk_core") for path in embedded()]
@@ -111,7 +113,7 @@ def test_only_files_that_belong_here_are_committed() -> None:
         suffix = PurePosixPath(path).suffix
         if suffix in WEIGHTS:
             return "/weights/" in path
-        return suffix in TEXT or path in WITHOUT_SUFFIX
+        return suffix in TEXT or path in WITHOUT_SUFFIX | SOUNDS
 
     # Pictures, sound and video show people; ours are drawn by the tests. Drawn pictures of a later version need a
     # folder and a row here.
