@@ -3,9 +3,10 @@
     python scripts/draw_portraits.py portraits --people 6 --seconds 6
     python scripts/draw_portraits.py portraits --people 500 --seconds 8 --sounds dataset --workers 8
 
-Person K becomes `portrait_000K.mp4`, with its sound in `portrait_000K.flac` beside it. Mouths speak random syllables in a
-simple made-up voice; or, with `--sounds`, what the training people of a dataset of `musetalk train prepare` said, moving
-as theirs did. A file depends on its number, the length, the size and the dataset alone; those that are there are kept.
+Person K becomes `portrait_000K.mp4`, with its sound in `portrait_000K.flac` beside it. Mouths speak random
+syllables in a made-up voice; or, with `--sounds`, they say what the training people of a dataset of `musetalk train
+prepare` said, and move as theirs did. A file depends on its number, the length, the size and the dataset alone; those
+that are there stay.
 """
 
 from __future__ import annotations
