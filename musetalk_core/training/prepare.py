@@ -234,7 +234,8 @@ def measure_offsets(
     """Give every video its `offset_ms` (to be taken out) and `confidence`, or the reason why it is refused.
 
     A recording of 20 s is measured by itself. Shorter ones are measured together with the same person's, and those of
-    people who have too little with one another.
+    people who have less than 20 s with one another: measured on 8 s alone, six of ten true offsets of 0 came out beyond
+    30 ms; on 20 s, one of sixteen.
     """
     left = [video for video in videos if video["refused"] is None]
     recordings = {str(video["folder"]): _recording(folder / str(video["folder"])) for video in left}
@@ -244,11 +245,10 @@ def measure_offsets(
     progress.start("measuring offsets", len(left))
     unknown = []
     for group in [*alone, *people]:
-        result = sync_probe([recordings[str(video["folder"])] for video in group])
-        if result is None and group[0] in short:
+        if sum(float(video["seconds"]) for video in group) < OWN_SECONDS:
             unknown += group
             continue
-        _judge(group, result, options)
+        _judge(group, sync_probe([recordings[str(video["folder"])] for video in group]), options)
         progress.advance(len(group))
     if unknown:
         _judge(unknown, sync_probe([recordings[str(video["folder"])] for video in unknown]), options)
