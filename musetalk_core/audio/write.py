@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import MediaError
+from ..types import AudioClip
 from .decode import SoundFormat, decode_sound, naming_errors, open_track, sound_format
-from .resample import CHANNELS, resampled
+from .read import read_audio
+from .resample import CHANNELS, resampled, speech_clip
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -56,6 +58,16 @@ class Sound:
             raise MediaError(f"A sound cannot be cut at {self.cut} s.", "Cut it after 0.")
         if self.waveform is not None and (self.waveform.ndim != 2 or self.waveform.size == 0 or self.rate <= 0):
             raise MediaError(f"Sound of shape {self.waveform.shape} at {self.rate} Hz is not (channels, samples).")
+
+    def clip(self) -> AudioClip:
+        """The sound as the networks hear it, all of it.
+
+        Raises:
+            MediaError: as `read_audio` and `speech_clip`.
+        """
+        if self.waveform is not None:
+            return speech_clip(self.waveform, self.rate)
+        return read_audio(Path(self.path or ""), self.stream)
 
     def begin(self, container: OutputContainer, suffix: str, lossless: bool) -> SoundTrack:
         """Add a track to a container that is about to be written.

@@ -85,7 +85,7 @@ def mask_face(track: FaceTrack, index: int, options: MaskOptions, parse_map: np.
 
 
 def mask_from_user(mask: np.ndarray, track: FaceTrack, index: int) -> MaskPatch:
-    """Take a mask that somebody made for the whole frame, inside the crop box of one frame.
+    """Take a mask that somebody made or edited for the whole frame, inside the crop box of one frame.
 
     Args:
         mask: (H, W) float in 0..1, of the frame's size; values beyond are clipped.
@@ -93,7 +93,8 @@ def mask_from_user(mask: np.ndarray, track: FaceTrack, index: int) -> MaskPatch:
         index: frame of the track.
 
     Returns:
-        The mask where the crop box lies, fading to 0 at the box's edge.
+        The mask where the crop box lies. One that goes on beyond the box fades to 0 at the box's edge; one that ends
+        inside, as ours do, is taken as it is.
 
     Raises:
         OptionError: another size, or values that are not numbers.
@@ -103,11 +104,23 @@ def mask_from_user(mask: np.ndarray, track: FaceTrack, index: int) -> MaskPatch:
             f"The mask has the shape {mask.shape}, the frames are {track.width} x {track.height} pixels.",
             "Give one mask of the frames' size.",
         )
-    x1, y1, x2, y2 = _meet(_bounds(track, index), track)
+    left, top, right, bottom = _bounds(track, index)
+    x1, y1, x2, y2 = _meet((left - 1, top - 1, right + 1, bottom + 1), track)  # with what touches the box from outside
     part = np.clip(mask[y1:y2, x1:x2].astype(np.float32), 0, 1)
     if not np.isfinite(part).all():
         raise OptionError("The mask contains NaN.", "Give values from 0 to 1.")
-    return _patch(x1, y1, part * _inside_box(track, index, x1, y1, part.shape))
+    shown = _inside_box(track, index, x1, y1, part.shape)
+    if part[shown == 0].any():
+        part = np.minimum(part, shown)
+    return _patch(x1, y1, part)
+
+
+def full_mask(patch: MaskPatch, height: int, width: int) -> np.ndarray:
+    """A mask as a picture of the whole frame, (H, W) float32 in 0..1; `mask_from_user` gives the mask back."""
+    mask = np.zeros((height, width), np.float32)
+    rows, columns = patch.alpha.shape
+    mask[patch.y : patch.y + rows, patch.x : patch.x + columns] = patch.alpha
+    return mask
 
 
 def _landmark_mask(track: FaceTrack, index: int, options: MaskOptions) -> MaskPatch:

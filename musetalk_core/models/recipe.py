@@ -12,6 +12,7 @@ from ..errors import ModelError
 LATENT_SCALE = 0.18215  # Stable Diffusion 1: brings the VAE's latents to unit variance
 WINDOW_STEPS = 10  # audio steps of 20 ms that drive one frame
 HIDDEN_STATES = 5  # of a tiny Whisper encoder: before its layers, and after each of four
+FACE_SIZE = 256  # pixels a side of the crop that the released models and nano see
 TOKENS = WINDOW_STEPS * HIDDEN_STATES  # audio tokens of one frame; token = step * 5 + layer
 
 # Source: the released checkpoints (Stable Diffusion 1.4's U-Net with 8 channels in and sound of 384 in place of text);
@@ -85,7 +86,7 @@ class Recipe:
     released_mask: Literal["raw", "jaw"] | None = None
     cheek_width: int = 90
     layout: Literal["centred", "released"] = "centred"
-    face_size: int = 256
+    face_size: int = FACE_SIZE
     latent_scale: float = LATENT_SCALE
 
 

@@ -15,15 +15,17 @@ import numpy as np
 
 from ..errors import AvatarError, ModelError, OptionError
 from ..face.crop import CropOptions, crop_face
-from ..face.mask import PARSED_KINDS, MaskOptions, mask_face, mask_from_user
+from ..face.mask import PARSED_KINDS, MaskOptions, mask_from_user
 from ..face.options import TrackOptions
 from ..face.track import track_faces
 from ..lips.encode import encode_faces
 from ..models.checkpoint import read_checkpoint, save_safetensors
+from ..models.recipe import FACE_SIZE
 from ..progress import Progress, SilentProgress
 from ..timeline import Clock
 from ..types import FaceTrack, Footage, MaskPatch
 from ..video.read import ArrayFootage
+from .masks import frame_mask
 
 if TYPE_CHECKING:
     import torch
@@ -66,17 +68,17 @@ class FaceTools:
 
     Args:
         vae: encodes the crops.
-        recipe: the model that will speak; gives the size of its crops.
+        recipe: the model that will speak; None where that is open: all see crops of one size.
         options: how faces are cropped and masked.
         parser: needed for the masks "jaw", "raw" and "neck".
-        user_mask: (H, W) float32 in 0..1 that replaces our mask, for every frame.
+        user_mask: (H, W), or (N, H, W) with one for each frame, float32 in 0..1, that replaces our mask.
 
     Raises:
         ModelError: the chosen mask needs a face parser and none is there.
     """
 
     vae: Autoencoder
-    recipe: Recipe
+    recipe: Recipe | None = None
     options: FaceOptions = field(default_factory=FaceOptions)
     parser: FaceParser | None = None
     user_mask: np.ndarray | None = None
@@ -88,20 +90,33 @@ class FaceTools:
                 f"The mask {kind!r} needs the face parser 79999_iter.pth, which is not here.",
                 "Give its file (command line: --parser), or take the mask 'landmarks'.",
             )
-        if self.options.crop.bbox_shift and not self.recipe.bbox_shift:
+        if self.options.crop.bbox_shift and self.recipe and not self.recipe.bbox_shift:
             raise OptionError(f"{self.recipe.title} has no bbox_shift.", "Leave it at 0; only MuseTalk 1.0 has it.")
 
-    def key(self, footage: Footage) -> dict[str, Any]:
-        """What an avatar of this footage, made with these tools, depends on: equal keys, equal avatars."""
+    @property
+    def face_size(self) -> int:
+        """Pixels a side of the crops."""
+        return self.recipe.face_size if self.recipe else FACE_SIZE
+
+    def key(self, footage: Footage, track: FaceTrack | None = None) -> dict[str, Any]:
+        """What an avatar of this footage, made with these tools, depends on: equal keys, equal avatars.
+
+        Args:
+            footage: the frames.
+            track: the face, when it was not found with these tools' options.
+        """
         mask = None if self.user_mask is None else sha256(self.user_mask.tobytes()).hexdigest()
         key = {
             "source": footage.digest(),
             "vae": self.vae.identity,
-            "face_size": self.recipe.face_size,
+            "face_size": self.face_size,
             "parser": None if self.parser is None else self.parser.identity,
             "user_mask": mask,
             **dataclasses.asdict(self.options),
         }
+        if track is not None:
+            found = b"".join(np.ascontiguousarray(getattr(track, name)).tobytes() for name in TRACK_FIELDS)
+            key |= {"track": sha256(found).hexdigest(), "crop": None}
         return dict(json.loads(json.dumps(key)))  # as it reads back from a file: tuples are lists
 
 
@@ -205,7 +220,7 @@ def make_avatar(
     for start in range(0, len(visible), batch_size):
         indices = visible[start : start + batch_size]
         pictures = footage.read(indices)
-        crops = crop_faces(list(pictures), indices, avatar.track, tools.recipe.face_size)
+        crops = crop_faces(list(pictures), indices, avatar.track, tools.face_size)
         parts.update(zip(indices, make_parts(list(pictures), crops, indices, avatar.track, tools), strict=True))
         report.advance(len(indices))
     frames = footage.read(range(len(footage.clock))) if embed_frames else None
@@ -294,9 +309,7 @@ def _read_parts(tensors: Mapping[str, torch.Tensor]) -> dict[int, FacePart]:
 
 
 def _mask(frame: np.ndarray, index: int, track: FaceTrack, tools: FaceTools) -> MaskPatch:
-    if tools.user_mask is not None:
-        return mask_from_user(tools.user_mask, track, index)
-    options = tools.options.mask
-    if tools.parser is None or options.kind not in PARSED_KINDS:
-        return mask_face(track, index, options)
-    return mask_face(track, index, options, tools.parser.parse(frame, track.boxes[index]))
+    drawn = tools.user_mask
+    if drawn is not None:
+        return mask_from_user(drawn[index] if drawn.ndim == 3 else drawn, track, index)
+    return frame_mask(frame, index, track, tools.options.mask, tools.parser)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..audio.encode import SpeechEncoder, SpeechOptions
-from ..audio.read import read_audio
 from ..audio.windows import frame_starts, step_range
 from ..audio.write import Sound
 from ..errors import FaceError
@@ -22,7 +21,7 @@ from ..progress import Progress, SilentProgress
 from ..render.blend import BlendOptions
 from ..timeline import Clock, Timeline, frames_within, plan
 from ..types import AudioClip, Footage, Skip
-from ..video.read import VideoFootage
+from ..video.read import FootagePart, VideoFootage
 from ..video.write import VideoWriter, WriteOptions, require_target
 from .avatar import Avatar, FaceTools, find_faces
 from .report import REASONS, DubReport, skipped_ranges, spoken_frames
@@ -63,7 +62,7 @@ class DubSettings:
 
 def dub(
     footage: Footage,
-    sound: Path,
+    sound: Path | Sound,
     output: Path,
     model: LoadedModel,
     tools: FaceTools,
@@ -76,7 +75,7 @@ def dub(
 
     Args:
         footage: what `open_footage` gives.
-        sound: a sound file, or a video whose sound track drives the mouths; it becomes the output's sound.
+        sound: a sound file, a video whose sound track drives the mouths, or samples; it becomes the output's sound.
         output: the video to write; appears when it is whole.
         model: U-Net, VAE and audio encoder.
         tools: how faces are found, cropped and masked.
@@ -90,7 +89,8 @@ def dub(
     report = progress or SilentProgress()
     timings: dict[str, float] = {}
     require_target(output)
-    clip = read_audio(sound)
+    heard = sound if isinstance(sound, Sound) else Sound(sound)
+    clip = heard.clip()
     started = time.perf_counter()
     people = _find(footage, tools, settings.run, report) if avatars is None else avatars
     timings["track"] = time.perf_counter() - started
@@ -100,7 +100,7 @@ def dub(
         people, footage, timeline, model.lips, tools, settings.blend, batch_size=run.batch_size, closing=run.closing
     )
     length = timeline.clock.seconds
-    track = Sound(sound, cut=length if clip.seconds > length else None)
+    track = dataclasses.replace(heard, cut=length) if clip.seconds > length else heard
     with _writer(footage, output, timeline.clock, settings.write, track) as writer:
         report.start("speaking", len(timeline))
         for frames in _speak(speaker, clip, model, settings.speech, timeline, timings):
@@ -127,8 +127,9 @@ def dub(
 def _writer(footage: Footage, output: Path, clock: Clock, options: WriteOptions, sound: Sound) -> VideoWriter:
     """A writer that keeps the colour tags and pixel shape of footage that is a video."""
     size = footage.width, footage.height
-    if isinstance(footage, VideoFootage):
-        info = footage.info
+    source = footage.whole if isinstance(footage, FootagePart) else footage
+    if isinstance(source, VideoFootage):
+        info = source.info
         return VideoWriter(output, *size, clock, options, info.colours, sound, info.pixel_aspect)
     return VideoWriter(output, *size, clock, options, sound=sound)
 

@@ -11,24 +11,20 @@ import numpy as np
 
 from ..audio.windows import speech_starts, tokens, window_activity
 from ..errors import OptionError
-from ..face.points import mouth_opening
 from ..lips.decode import decode_faces
 from ..lips.generate import generate_lips
 from ..models.recipe import require_encoder
-from ..render.blend import BlendOptions, blend_face
-from ..render.color import match_color
+from ..progress import Progress, SilentProgress
+from ..render.blend import BlendOptions
 from ..timeline import Timeline
 from ..types import FaceLatents, Footage, Speech
 from .avatar import Avatar, FacePart, FaceTools, crop_faces, make_parts
+from .blend import closing_share, put_mouth, shown_strength
 
 if TYPE_CHECKING:
     import torch
 
     from ..models.unet import LipNet
-
-# Mouth openings (inner lips over face height) up to which a mouth counts as closed, and from which as open: the median
-# of a GRID speaker is 0.001 in his pauses and 0.053 in his words.
-CLOSED, OPEN = 0.015, 0.035
 
 
 class Speaker:
@@ -103,6 +99,25 @@ class Speaker:
                 self._speak(frames, output, avatar, parts, speech, starts[output])
             yield frames
 
+    def all_frames(self, speech: Speech, progress: Progress | None = None) -> np.ndarray:
+        """All output frames at once, (F, H, W, C) in the footage's dtype: for clips that fit into memory.
+
+        Args:
+            speech: features of the whole sound.
+            progress: reports frames, with the newest mouth as the picture.
+        """
+        report = progress or SilentProgress()
+        report.start("speaking", len(self._timeline))
+        spoken: np.ndarray | None = None
+        at = 0
+        for frames in self.frames(speech):
+            if spoken is None:
+                spoken = np.empty((len(self._timeline), *frames.shape[1:]), frames.dtype)
+            spoken[at : at + len(frames)] = frames
+            at += len(frames)
+            report.advance(len(frames), self.face)
+        return self._footage.read([]) if spoken is None else spoken
+
     def _speak(
         self,
         frames: np.ndarray,
@@ -114,16 +129,16 @@ class Speaker:
     ) -> None:
         """Write one person's new mouths into a batch of frames."""
         source = self._timeline.source[output]
-        strength = avatar.track.strength[source]
-        spoken = np.flatnonzero((strength > 0) & (output < self._timeline.driven))
+        strength = shown_strength(avatar.track, self._timeline, output)
+        spoken = np.flatnonzero(strength)
         if len(spoken) == 0:
             return
         if self._closing == "source":
-            strength = strength * _shown_share(avatar.track.landmarks[source], window_activity(speech, starts))
+            strength *= closing_share(avatar.track.landmarks[source], window_activity(speech, starts))
         numbers = source[spoken].tolist()
         with self._timed("encode"):
             pictures = [frames[at] for at in spoken]  # views: no frame is copied
-            crops = crop_faces(pictures, numbers, avatar.track, self._tools.recipe.face_size)
+            crops = crop_faces(pictures, numbers, avatar.track, self._tools.face_size)
             self._make_missing(pictures, crops, numbers, avatar, parts)
         shown = [parts[n] for n in numbers]
         with self._timed("lips"):
@@ -132,11 +147,9 @@ class Speaker:
         with self._timed("decode"):
             mouths = decode_faces(lips, self._tools.vae, self._batch_size)
         with self._timed("blend"):
-            rows = zip(pictures, strength[spoken].tolist(), numbers, crops, shown, mouths, strict=True)
-            for picture, share, n, crop, part, mouth in rows:
-                fitted = match_color(mouth, crop) if self._blend.color_match else mouth
-                box, roll = avatar.track.boxes[n], float(avatar.track.roll[n])
-                blend_face(picture, fitted, box, roll, part.mask, share, self._blend)
+            rows = zip(pictures, numbers, crops, mouths, shown, strength[spoken].tolist(), strict=True)
+            for picture, n, crop, mouth, part, share in rows:
+                put_mouth(picture, mouth, avatar.track, n, part.mask, share, self._blend, crop)
         for n in set(numbers):
             if self._last_shown[n] <= output[-1]:
                 del parts[n]
@@ -170,9 +183,3 @@ def _stack(latents: Sequence[torch.Tensor]) -> torch.Tensor:
     import torch
 
     return torch.stack(list(latents)).float()
-
-
-def _shown_share(landmarks: np.ndarray, activity: np.ndarray) -> np.ndarray:
-    """How much of the new mouth to show when the source's own closed mouth serves for silence, (n,) in 0..1."""
-    closed = np.clip((OPEN - mouth_opening(landmarks)) / (OPEN - CLOSED), 0, 1)
-    return np.asarray(1 - (1 - activity) * closed, np.float32)

@@ -23,21 +23,24 @@ def match_color(mouth: np.ndarray, source_crop: np.ndarray) -> np.ndarray:
     it does not take the contrast away, as least squares does.
 
     Args:
-        mouth: (h, w, 3) float32 in 0..1, the decoded crop.
-        source_crop: (h, w, 3), the same crop of the untouched frame, uint8 or float in 0..1.
+        mouth: (h, w, 3) float32 in 0..1, the decoded crop, at any size.
+        source_crop: (h', w', 3), the same crop of the untouched frame, uint8 or float in 0..1.
 
     Returns:
         (h, w, 3) float32 in 0..1.
 
     Raises:
-        GenerationError: the pictures differ in size.
+        GenerationError: a picture is not RGB.
     """
     import cv2
 
-    if mouth.shape != source_crop.shape:
+    if mouth.ndim != 3 or mouth.shape[2:] != source_crop.shape[2:]:
         raise GenerationError(f"A mouth of {mouth.shape} cannot be matched to a crop of {source_crop.shape}.")
-    rows = max(1, round(len(mouth) * FIT_SHARE))
-    x = np.ascontiguousarray(mouth[:rows:FIT_STEP, ::FIT_STEP].transpose(2, 0, 1), np.float32).reshape(3, -1)
+    compared = mouth
+    if mouth.shape != source_crop.shape:  # a restorer or an upscaler has been at it
+        compared = cv2.resize(mouth, source_crop.shape[1::-1], interpolation=cv2.INTER_AREA)
+    rows = max(1, round(len(compared) * FIT_SHARE))
+    x = np.ascontiguousarray(compared[:rows:FIT_STEP, ::FIT_STEP].transpose(2, 0, 1), np.float32).reshape(3, -1)
     y = np.ascontiguousarray(source_crop[:rows:FIT_STEP, ::FIT_STEP].transpose(2, 0, 1), np.float32).reshape(3, -1)
     if source_crop.dtype == np.uint8:
         y /= 255

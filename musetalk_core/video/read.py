@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,14 +16,14 @@ from ..timeline import Clock
 from ..types import Footage
 from .container import REPAIR, naming_errors, open_container, video_stream
 from .probe import VideoInfo, probe
-from .sources import IMAGE_SUFFIXES, ArrayFootage, ImageFootage, folder_images
+from .sources import IMAGE_SUFFIXES, ArrayFootage, FootagePart, ImageFootage, folder_images
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["ArrayFootage", "ImageFootage", "VideoFootage", "open_footage"]
+__all__ = ["ArrayFootage", "FootagePart", "ImageFootage", "VideoFootage", "open_footage"]
 
 STRETCH_BYTES = 192 * 2**20  # decoded frames kept while footage runs backwards: 64 at 1080p, 8 bit 4:2:0
 DIGEST_BLOCK = 2**20  # bytes read at a time
@@ -109,6 +110,19 @@ class VideoFootage:
             while block := file.read(DIGEST_BLOCK):
                 whole.update(block)
         return whole.hexdigest()
+
+    def frames_between(self, start: float, seconds: float | None = None) -> tuple[int, int]:
+        """The frames [first, stop) that are first shown from `start` on, for `seconds` (None: to the end).
+
+        Times are the file's own, as players and editors count them; a moment between two ticks counts as the earlier.
+        """
+        info = self.info
+        end = None if seconds is None else Fraction(start + seconds)
+        first, stop = (
+            info.frames if time is None else int(np.searchsorted(info.pts, math.floor(time / info.time_base)))
+            for time in (Fraction(start), end)
+        )
+        return first, stop
 
     def close(self) -> None:
         """Let go of the file; the next read opens it again."""

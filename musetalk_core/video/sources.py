@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import MediaError
 from ..timeline import Clock
+from ..types import Footage
 from .container import naming_errors
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -105,6 +106,52 @@ class ArrayFootage:
         for frame in self._frames:
             whole.update(np.ascontiguousarray(frame).data)
         return whole.hexdigest()
+
+
+class FootagePart:
+    """Some frames of other footage, one after another, as footage of their own.
+
+    Args:
+        whole: the other footage.
+        first, stop: frames [first, stop) of it.
+
+    Raises:
+        MediaError: there are no such frames.
+    """
+
+    def __init__(self, whole: Footage, first: int, stop: int) -> None:
+        if not 0 <= first < stop <= len(whole.clock):
+            raise MediaError(
+                f"The cut leaves no frames: {first} to {stop} of {len(whole.clock)}.", "Cut less from the footage."
+            )
+        self.whole = whole
+        self._first = first
+        ticks = whole.clock.ticks[first : stop + 1]
+        self._clock = Clock(ticks - ticks[0], whole.clock.time_base)
+
+    @property
+    def width(self) -> int:
+        return self.whole.width
+
+    @property
+    def height(self) -> int:
+        return self.whole.height
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+    def read(self, indices: Sequence[int]) -> np.ndarray:
+        """The frames of these indices, counted from the part's first."""
+        n = len(self._clock)
+        if any(not 0 <= index < n for index in indices):
+            raise IndexError(f"Frames {list(indices)} of {n}.")
+        return self.whole.read([self._first + index for index in indices])
+
+    def digest(self) -> str:
+        """sha256 of the whole's own and of the part's place, in hex."""
+        place = f"{self.whole.digest()} {self._first} {len(self._clock)}"
+        return hashlib.sha256(place.encode()).hexdigest()
 
 
 def folder_images(folder: Path) -> list[Path]:

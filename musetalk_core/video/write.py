@@ -147,11 +147,13 @@ class VideoWriter:
         """Append frames.
 
         Args:
-            frames: (n, H, W, 3) uint8 RGB.
+            frames: (n, H, W, 3) RGB, uint8, or float32 in 0..1, which is rounded.
 
         Raises:
             MediaError: other size or type, more frames than the clock has, or the disk is full.
         """
+        if frames.dtype == np.float32:
+            frames = np.rint(np.clip(frames, 0, 1) * 255).astype(np.uint8)
         if frames.shape[1:] != (*self._size, 3) or frames.dtype != np.uint8:
             size = f"{self._size[1]}x{self._size[0]}"
             raise MediaError(f"Frames of shape {frames.shape} {frames.dtype} cannot go into a video of {size} RGB.")

@@ -87,9 +87,19 @@ def test_garbage_is_not_stretched() -> None:
     assert 0.5 < matched.std() / noise.std() < 1.35
 
 
-def test_sizes_must_agree() -> None:
+def test_a_mouth_of_another_size_is_matched_alike() -> None:
+    source = picture()
+    mouth = np.clip(source * np.float32([0.9, 1.05, 1.0]) + np.float32([0.05, 0.0, -0.04]), 0, 1)
+    large = cv2.resize(mouth, (700, 512), interpolation=cv2.INTER_LINEAR)
+    wanted = cv2.resize(match_color(mouth, source), (700, 512), interpolation=cv2.INTER_LINEAR)
+    matched = match_color(large, source)
+    assert matched.shape == large.shape
+    assert np.abs(matched - wanted).max() < 2 / 255
+
+
+def test_grey_is_refused() -> None:
     with pytest.raises(GenerationError):
-        match_color(np.zeros((256, 256, 3), np.float32), np.zeros((128, 128, 3), np.float32))
+        match_color(np.zeros((256, 256, 1), np.float32), np.zeros((256, 256, 3), np.float32))
 
 
 def test_real_faces_gain_and_do_not_flicker(assets: Path) -> None:
