@@ -1,4 +1,4 @@
-"""`musetalk train`: prepare a dataset, train a model on it, train a SyncNet."""
+"""`musetalk train`: prepare a dataset, train a model on it, train a VAE or a SyncNet for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
-    """Declare the command, its three actions and their flags."""
+    """Declare the command, its actions and their flags."""
     parser = commands.add_parser("train", help="prepare a dataset, train a model, train a SyncNet")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     prepare = actions.add_parser("prepare", help="videos to a dataset folder; goes on where it was stopped")
@@ -29,6 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     prepare.set_defaults(run=_prepare)
     for name, text, function in (
         ("run", "train a model; goes on from the newest checkpoint", _run),
+        ("vae", "train a small VAE on a large one's latents", _vae),
         ("sync", "train a SyncNet for the sync loss", _sync),
     ):
         action = actions.add_parser(name, help=text)
@@ -83,6 +84,21 @@ def _sync(args: argparse.Namespace) -> int:
     finally:
         progress.close()
     write_line(f"The SyncNet is {Path(config.run.folder) / 'syncnet.safetensors'}.")
+    for name, value in scores.items():
+        write_line(f"held-out people: {name} {value:.3f}")
+    return 0
+
+
+def _vae(args: argparse.Namespace) -> int:
+    config = _config(args)
+    from ..training.autoencoder import train_autoencoder
+
+    progress = TerminalProgress(args.quiet)
+    try:
+        scores = train_autoencoder(config, progress)
+    finally:
+        progress.close()
+    write_line(f"The VAE is {Path(config.run.folder) / 'vae.safetensors'}.")
     for name, value in scores.items():
         write_line(f"held-out people: {name} {value:.3f}")
     return 0

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 FORMAT = "musetalk-model"  # header["format"] of the files that we write
 VERSION = 1
 
-Kind = Literal["UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny", "WhisperEncoder"]
+Kind = Literal["UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny", "SmallAutoencoder", "WhisperEncoder"]
 TITLES: Mapping[str, str] = {
     "UNet2DConditionModel": "MuseTalk U-Net",
     "AutoencoderKL": "Stable Diffusion 1 VAE",
     "AutoencoderTiny": "tiny VAE (TAESD)",
+    "SmallAutoencoder": "small VAE (nano's)",
     "WhisperEncoder": "Whisper encoder",
 }
 

@@ -160,12 +160,12 @@ def load_vae(path: Path, placement: Placement, sample_seed: int | None = None) -
     Raises:
         ModelError: the file is no VAE.
     """
-    weights = _expect(path, "AutoencoderKL", "AutoencoderTiny")
+    weights = _expect(path, "AutoencoderKL", "AutoencoderTiny", "SmallAutoencoder")
     name = content_name(weights.tensors)
     network = build_network(weights)
-    if weights.kind == "AutoencoderTiny":
-        return TinyAutoencoder(network, f"tiny-{name}", placement)
-    return KLAutoencoder(network, f"kl-{name}", placement, sample_seed)
+    if weights.kind == "AutoencoderKL":
+        return KLAutoencoder(network, f"kl-{name}", placement, sample_seed)
+    return TinyAutoencoder(network, f"tiny-{name}", placement)
 
 
 def load_audio_encoder(path: Path, placement: Placement) -> WhisperEncoder:
@@ -188,6 +188,15 @@ def _expect(path: Path, *kinds: Kind) -> Weights:
     return weights
 
 
+def load_network(path: Path, kind: Kind) -> nn.Module:
+    """A bare network from its file.
+
+    Raises:
+        ModelError: the file holds another kind of network.
+    """
+    return build_network(_expect(path, kind))
+
+
 def build_network(weights: Weights) -> nn.Module:
     """The network with these weights in it; they are taken over, not copied.
 
@@ -205,7 +214,7 @@ def empty_network(kind: Kind, config: Mapping[str, Any], device: str = "meta") -
     Args:
         kind: its class.
         config: its configuration.
-        device: "meta" takes no memory until weights are loaded; a U-Net on any other has random weights.
+        device: "meta" takes no memory until weights are loaded; on any other, U-Nets have random weights.
 
     Raises:
         ModelError: the configuration is not valid.

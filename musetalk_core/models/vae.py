@@ -66,10 +66,10 @@ class Autoencoder(Protocol):
 
 
 def build_autoencoder(network: str, config: Mapping[str, Any]) -> nn.Module:
-    """An autoencoder of diffusers on the meta device.
+    """An autoencoder on the meta device.
 
     Args:
-        network: "AutoencoderKL" or "AutoencoderTiny".
+        network: "AutoencoderKL" or "AutoencoderTiny" of diffusers, or our "SmallAutoencoder".
         config: its configuration.
 
     Raises:
@@ -78,16 +78,20 @@ def build_autoencoder(network: str, config: Mapping[str, Any]) -> nn.Module:
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny
 
+    from .small_vae import SmallAutoencoder
+
     if config.get("latent_channels", LATENT_CHANNELS) != LATENT_CHANNELS:
         raise ModelError(
             f"This VAE has {config['latent_channels']} latent channels; MuseTalk needs {LATENT_CHANNELS}.",
             "Use a VAE of Stable Diffusion 1 (sd-vae-ft-mse).",
         )
-    kind = AutoencoderKL if network == "AutoencoderKL" else AutoencoderTiny
+    kinds: Mapping[str, Any] = {
+        "AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny, "SmallAutoencoder": SmallAutoencoder,
+    }  # fmt: skip
     try:
         with torch.device("meta"):
-            built: nn.Module = kind(**config)
-    except (TypeError, ValueError, KeyError) as error:
+            built: nn.Module = kinds[network](**config)
+    except (TypeError, ValueError, KeyError, IndexError) as error:
         raise ModelError(f"The VAE's configuration is not valid: {error}.", "Convert the weights again.") from error
     return built
 
@@ -135,10 +139,10 @@ class KLAutoencoder:
 
 
 class TinyAutoencoder:
-    """TAESD, or a smaller network of the same kind.
+    """TAESD, or a smaller network that is called as it is.
 
     Args:
-        network: diffusers' AutoencoderTiny with weights.
+        network: diffusers' AutoencoderTiny, or a SmallAutoencoder, with weights.
         identity: a name of its weights.
         placement: where it runs.
     """

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ..errors import OptionError
+from ..face.look import LookOptions
 from ..options import Options, option, option_specs
 from .dataset import DataOptions
 from .framing import FramingOptions
@@ -88,6 +89,23 @@ class ValidationOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
+class AutoencoderOptions(Options):
+    """How a small VAE is trained (`musetalk train vae`); its teacher is `network.vae`."""
+
+    start: str = option("", "small VAE file to begin with; empty begins with random weights")
+    latent: float = option(1.0, "weight of the mean difference from the teacher's latents", low=0.0, high=1000.0)
+    masked: float = option(0.3, "share of the pictures whose lower half is black, as the U-Net's input", low=0, high=1)
+    window: int = option(
+        0,
+        "side of the parts of faces that are shown, a multiple of 8; 0 shows whole faces",
+        low=0,
+        high=1024,
+        unit="px",
+    )
+    freeze_encoder: bool = option(False, "train the decoder alone")
+
+
+@dataclass(frozen=True, slots=True)
 class SyncTraining(Options):
     """How a SyncNet is trained (`musetalk train sync`)."""
 
@@ -102,6 +120,7 @@ class TrainConfig:
 
     data: DataOptions = field(default_factory=DataOptions)
     framing: FramingOptions = field(default_factory=FramingOptions)
+    look: LookOptions = field(default_factory=LookOptions)
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     network: NetworkOptions = field(default_factory=NetworkOptions)
     loss: LossOptions = field(default_factory=LossOptions)
@@ -110,6 +129,7 @@ class TrainConfig:
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     syncnet: SyncNetOptions = field(default_factory=SyncNetOptions)
     sync: SyncTraining = field(default_factory=SyncTraining)
+    autoencoder: AutoencoderOptions = field(default_factory=AutoencoderOptions)
 
     def __post_init__(self) -> None:
         loss = self.loss

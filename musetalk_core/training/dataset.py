@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,10 +18,12 @@ import numpy as np
 from ..audio.windows import MIDDLE, tokens
 from ..errors import MediaError
 from ..face.crop import crop_face, round_edges
+from ..face.look import Look, LookOptions, apply_look, draw_look
 from ..face.points import LIPS_INNER_68, LIPS_OUTER_68, points68
 from ..models.checkpoint import read_checkpoint
 from ..options import Options, option
 from ..types import ENCODER_HZ, Speech
+from .balance import Clip, clip_weights
 from .cutting import FORMAT as CLIP_FORMAT
 from .cutting import MEL_HZ, RATE, read_json
 from .framing import Draw, Framing, FramingOptions, draw_framing, frame_segment, in_crop
@@ -47,30 +49,14 @@ class DataOptions(Options):
     balance: Literal["frames", "people"] = option(
         "frames", "what is drawn evenly: every frame, or every person whatever there is of them"
     )
+    shares: str = option("", "shares of the samples for some people, the rest for the others: 's1=0.3, portrait_*=0.2'")
     views: int = option(
         0,
-        "encode every clip once in so many fixed views of margin and scale, and train on stored latents: for small "
-        "networks, which would wait for the VAE; 0 encodes fresh crops all the time",
+        "encode every clip once in so many fixed views of margin, scale and look, and train on stored latents: for "
+        "small networks, which would wait for the VAE; 0 encodes fresh crops all the time",
         low=0,
         high=64,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """One prepared clip.
-
-    Args:
-        path: its file.
-        frames: its length.
-        person: who speaks.
-        offset: seconds by which its sound comes too late; taken out when it is read.
-    """
-
-    path: Path
-    frames: int
-    person: str
-    offset: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +77,7 @@ class Choice:
         clip: number of the clip.
         targets, references: (T,) frames.
         draw: margins and scale.
+        look: of all its pictures.
         views: (T + 1,) stored views of the references and, last, of the targets; empty without stored latents.
     """
 
@@ -98,6 +85,7 @@ class Choice:
     targets: np.ndarray
     references: np.ndarray
     draw: Draw
+    look: Look = field(default_factory=Look)
     views: tuple[int, ...] = ()
 
 
@@ -130,6 +118,7 @@ class Samples:
         clips: of `open_clips`.
         data: length, size, balance.
         framing: margins and jitter.
+        look: changes of colour and sharpness.
         sampling: how references are drawn.
         seed: another seed, other samples.
         rows: rows of the SyncNet's spectrum; 0 leaves it out.
@@ -144,6 +133,7 @@ class Samples:
         clips: Sequence[Clip],
         data: DataOptions,
         framing: FramingOptions,
+        look: LookOptions,
         sampling: SamplingOptions,
         seed: int,
         rows: int = 0,
@@ -153,9 +143,9 @@ class Samples:
         self.clips = [clip for clip in clips if clip.frames >= least]
         if not self.clips:
             raise MediaError(f"No clip has {least} frames.", "Prepare longer clips, or train with fewer frames.")
-        self._data, self._framing, self._sampling = data, framing, sampling
+        self._data, self._framing, self._look, self._sampling = data, framing, look, sampling
         self._seed, self._rows, self._store = seed, rows, store
-        self._weights = np.cumsum(_weights(self.clips, data))
+        self._weights = np.cumsum(clip_weights(self.clips, data.frames, data.balance, data.shares))
         self._known: OrderedDict[int, Geometry] = OrderedDict()
 
     def choose(self, number: int) -> Choice:
@@ -167,9 +157,10 @@ class Samples:
         geometry = self.geometry(clip)
         references = draw_references(geometry.shapes, targets, self._sampling, random)
         if self._store is None:
-            return Choice(clip, targets, references, draw_framing(self._framing, len(targets), random))
-        views = tuple(int(view) for view in random.integers(self._store.views, size=len(targets) + 1))
-        return Choice(clip, targets, references, self._store.draw(views[-1]), views)
+            draw = draw_framing(self._framing, len(targets), random)
+            return Choice(clip, targets, references, draw, draw_look(self._look, random))
+        views = self._store.choose(len(targets), random)
+        return Choice(clip, targets, references, *self._store.draw(self.clips[clip].path, views[-1]), views)
 
     def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
         """Sample `number`.
@@ -188,11 +179,13 @@ class Samples:
         geometry, size = self.geometry(choice.clip), self._data.face_size
         edges = geometry.framing.edges(choice.targets, choice.draw.margin, choice.draw.scale)
         lips = in_crop(geometry.landmarks[choice.targets][:, LIPS_68], edges, size)
+        if choice.look.mirror:
+            lips[..., 0] = size - lips[..., 0]
         clip = self.clips[choice.clip]
         file = _open(clip.path)
         return {
             **self._references(file, choice, geometry),
-            "targets": torch.from_numpy(_crops(file, choice.targets, edges, size)),
+            "targets": torch.from_numpy(_crops(file, choice.targets, edges, size, choice.look)),
             "tokens": _tokens(file, choice.targets, clip.offset, geometry.header),
             "lips": torch.from_numpy(lips.astype(np.float32)),
             "mel": torch.from_numpy(_mel(file, int(choice.targets[0]), clip.offset, self._rows, geometry.header)),
@@ -204,7 +197,8 @@ class Samples:
 
         if self._store is None or not choice.views:
             edges = geometry.framing.edges(choice.references, choice.draw.margins, choice.draw.scale)
-            return {"references": torch.from_numpy(_crops(file, choice.references, edges, self._data.face_size))}
+            crops = _crops(file, choice.references, edges, self._data.face_size, choice.look)
+            return {"references": torch.from_numpy(crops)}
         path = self.clips[choice.clip].path
         targets = self._store.read(path, choice.views[-1], choice.targets.tolist())  # (T, 2, 4, h, w)
         found = [
@@ -220,7 +214,7 @@ class Samples:
         geometry, clip = self.geometry(choice.clip), self.clips[choice.clip]
         edges = geometry.framing.edges(choice.targets, choice.draw.margin, choice.draw.scale)
         file, shown = _open(clip.path), len(choice.targets) if pictures else 0
-        faces = _crops(file, choice.targets[:shown], edges[:shown], self._data.face_size)
+        faces = _crops(file, choice.targets[:shown], edges[:shown], self._data.face_size, choice.look)
         mel = _mel(file, int(choice.targets[0]), clip.offset, self._rows, geometry.header)
         return torch.from_numpy(faces), torch.from_numpy(mel)
 
@@ -232,17 +226,6 @@ class Samples:
                 self._known.popitem(last=False)
         self._known.move_to_end(clip)
         return self._known[clip]
-
-
-def _weights(clips: Sequence[Clip], data: DataOptions) -> np.ndarray:
-    """How often each clip is drawn: by its possible first frames, and evenly by person when asked for."""
-    starts = np.array([clip.frames - data.frames + 1 for clip in clips], float)
-    if data.balance == "frames":
-        return starts
-    total: dict[str, float] = {}
-    for clip, count in zip(clips, starts, strict=True):
-        total[clip.person] = total.get(clip.person, 0.0) + count
-    return starts / [total[clip.person] for clip in clips]
 
 
 def _read_geometry(path: Path, options: SamplingOptions) -> Geometry:
@@ -261,12 +244,12 @@ def _open(path: Path) -> Any:
     return safe_open(str(path), framework="np")
 
 
-def _crops(file: Any, frames: np.ndarray, edges: np.ndarray, size: int) -> np.ndarray:
-    """(T, size, size, 3) uint8, cut as inference cuts: whole pixels, then one resize."""
+def _crops(file: Any, frames: np.ndarray, edges: np.ndarray, size: int, look: Look) -> np.ndarray:
+    """(T, size, size, 3) uint8, cut as inference cuts: whole pixels, then one resize; then the look."""
     pictures = file.get_slice("faces")
     crops = np.empty((len(frames), size, size, 3), np.uint8)
     for slot, (frame, box) in enumerate(zip(frames, round_edges(edges), strict=True)):
-        crops[slot] = crop_face(pictures[int(frame)], box, 0.0, size)
+        crops[slot] = apply_look(crop_face(pictures[int(frame)], box, 0.0, size), look, int(frame))
     return crops
 
 

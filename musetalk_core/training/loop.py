@@ -194,9 +194,9 @@ class Trainer:
         folder = Path(data.folder)
         clips, identity = open_clips(folder, "train")
         if data.views:
-            store = LatentStore(folder, self.vae.identity, data.face_size, config.framing, data.views)
+            store = LatentStore(folder, self.vae.identity, data.face_size, config.framing, config.look, data.views)
         rows = sync_rows(config)
-        samples = Samples(clips, data, config.framing, config.sampling, config.run.seed, rows, store)
+        samples = Samples(clips, data, config.framing, config.look, config.sampling, config.run.seed, rows, store)
         if store is not None:
             place = {clip.path: (number, clip.frames) for number, clip in enumerate(samples.clips)}
             missing = store.missing(list(place))[self.accelerator.process_index :: self.accelerator.num_processes]

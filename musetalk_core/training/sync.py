@@ -121,7 +121,7 @@ def _samples(config: TrainConfig, split: Any, seed: int) -> Samples:
 
     clips, _ = open_clips(Path(config.data.folder), split)
     data = replace(config.data, frames=config.syncnet.frames)
-    return Samples(clips, data, config.framing, config.sampling, seed, mel_rows(config.syncnet.frames))
+    return Samples(clips, data, config.framing, config.look, config.sampling, seed, mel_rows(config.syncnet.frames))
 
 
 def _batch(pairs: SyncSamples, first: int, count: int, device: torch.device) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from ..errors import FaceError, MediaError, OptionError
 from ..eval.curves import dub_scores
 from ..eval.mouth import mouth_curves
 from ..face.crop import CropOptions
+from ..face.look import LookOptions
 from ..face.options import TrackOptions
 from ..face.points import mouth_opening
 from ..face.preview import write_picture
@@ -31,9 +32,10 @@ from ..progress import SilentProgress
 from ..types import SPEECH_RATE
 from ..video.read import ArrayFootage
 from ..video.write import VideoWriter, WriteOptions
+from .balance import Clip
 from .config import TrainConfig
 from .cutting import RATE
-from .dataset import Choice, Clip, Samples, open_clips
+from .dataset import Choice, Samples, open_clips
 from .framing import Draw, FramingOptions
 from .step import Batch, make_batch
 
@@ -61,7 +63,7 @@ class Validator:
             raise OptionError(error.what, "Prepare more people, or set run.validate_every = 0.") from error
         self._config, self._vae, self._recipe, self._placement = config, vae, recipe, placement
         still = FramingOptions(margin_spread=0.0, scale_jitter=0.0)
-        self._samples = Samples(clips, config.data, still, config.sampling, SEED)
+        self._samples = Samples(clips, config.data, still, LookOptions(), config.sampling, SEED)
 
     def judge(self, unet: nn.Module, folder: Path, update: int) -> dict[str, float | None]:
         """All scores; writes `update-N.png`, and `update-N.mp4` when clips are dubbed.

@@ -16,6 +16,7 @@ from musetalk_core.audio.mel import syncnet_mel
 from musetalk_core.audio.windows import tokens, window_starts
 from musetalk_core.audio.write import Sound
 from musetalk_core.errors import MediaError, OptionError
+from musetalk_core.face.look import LookOptions
 from musetalk_core.models.checkpoint import save_safetensors
 from musetalk_core.models.load import load_audio_encoder
 from musetalk_core.placement import SingleDevice
@@ -254,7 +255,7 @@ def test_defect_09_sound_beyond_30_s_is_that_of_its_own_time(nano_folder: Path, 
 def _samples(dataset: Path, frames: int = 4, seed: int = 1, **more: object) -> Samples:
     clips = open_clips(dataset, "train")[0]
     data = DataOptions(frames=frames, face_size=64)
-    return Samples(clips, data, FramingOptions(), SamplingOptions(), seed, **more)
+    return Samples(clips, data, FramingOptions(), LookOptions(), SamplingOptions(), seed, **more)
 
 
 def test_defect_10_a_sample_depends_on_seed_and_number_alone(dataset: Path):
@@ -294,11 +295,11 @@ def test_crops_put_the_nose_on_the_masks_edge(dataset: Path):
 
 def test_people_can_be_drawn_evenly(tmp_path):
     clips = [Clip(tmp_path, 1000, "much", 0.0), Clip(tmp_path, 50, "little", 0.0), Clip(tmp_path, 50, "little", 0.0)]
-    from musetalk_core.training.dataset import _weights
+    from musetalk_core.training.balance import clip_weights
 
-    evenly = _weights(clips, DataOptions(balance="people"))
+    evenly = clip_weights(clips, 1, "people", "")
     assert evenly[0] == pytest.approx(evenly[1] + evenly[2])
-    assert _weights(clips, DataOptions())[0] == 1000
+    assert clip_weights(clips, 1, "frames", "")[0] == 1000
 
 
 def test_clips_that_are_too_short_are_left_out(dataset: Path):
