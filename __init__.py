@@ -1,5 +1,10 @@
-"""MuseTalk for ComfyUI, the custom node package as ComfyUI loads it by path.
+"""MuseTalk for ComfyUI, the custom node package as ComfyUI loads it by path."""
 
-It exports nothing yet, so ComfyUI logs that it skips the package: this version has the library `musetalk_core` and its
-command line, and no nodes. `WEB_DIRECTORY` and `comfy_entrypoint` come together with `nodes/`.
-"""
+WEB_DIRECTORY = "./web"
+
+
+async def comfy_entrypoint():  # type: ignore[no-untyped-def]  # ComfyUI's class, which only the host has
+    """ComfyUI's door: the extension with all nodes."""
+    from .nodes import extension  # here, not above: pytest imports this file too, with no package around it
+
+    return extension()

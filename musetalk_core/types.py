@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from .errors import MediaError
+from .errors import FaceError, MediaError
 from .timeline import Clock, SyncMode
 
 if TYPE_CHECKING:
@@ -151,6 +151,19 @@ class FaceTrack:
 
     def __len__(self) -> int:
         return len(self.found)
+
+    def require_frames(self, n: int, height: int, width: int) -> None:
+        """Refuse frames that the face was not found in.
+
+        Raises:
+            FaceError: another number of frames, or another size.
+        """
+        if (n, height, width) != (len(self), self.height, self.width):
+            raise FaceError(
+                f"The face was found in {len(self)} frames of {self.width}x{self.height} pixels, "
+                f"these are {n} of {width}x{height}.",
+                "Give the frames that it was found in.",
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

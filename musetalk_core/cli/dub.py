@@ -12,7 +12,7 @@ from ..audio.encode import SpeechOptions
 from ..errors import MediaError
 from ..pipeline.avatar import load_avatar, require_match
 from ..pipeline.dub import DubOptions, DubSettings, dub
-from ..pipeline.report import DubReport
+from ..pipeline.report import summary
 from ..render.blend import BlendOptions
 from ..video.write import WriteOptions, require_target
 from . import stages
@@ -67,19 +67,8 @@ def run(args: argparse.Namespace) -> int:
         progress.close()
     if args.json is not None:
         write_json(args.json, report.as_dict())
-    write_line(summary(report))
+    write_line(f"{report.output}: {summary(report)}")
     return 0
-
-
-def summary(report: DubReport) -> str:
-    """What was done, in a few lines."""
-    lines = [f"{report.output}: {report.frames} frames, {report.seconds:.2f} s, {report.model}"]
-    for number, (spoken, skipped) in enumerate(zip(report.spoken, report.skipped, strict=True)):
-        lines.append(
-            f"  face {number}: {spoken} frames speak" if len(report.spoken) > 1 else f"  {spoken} frames speak"
-        )
-        lines += [f"    {r.start:.2f}-{r.end:.2f} s keep their own mouth: {r.reason}" for r in skipped]
-    return "\n".join(lines)
 
 
 def _require_places(args: argparse.Namespace) -> None:

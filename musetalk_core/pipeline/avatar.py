@@ -223,7 +223,7 @@ def make_avatar(
         crops = crop_faces(list(pictures), indices, avatar.track, tools.face_size)
         parts.update(zip(indices, make_parts(list(pictures), crops, indices, avatar.track, tools), strict=True))
         report.advance(len(indices))
-    frames = footage.read(range(len(footage.clock))) if embed_frames else None
+    frames = _as_bytes(footage.read(range(len(footage.clock)))) if embed_frames else None
     return dataclasses.replace(avatar, parts=parts, frames=frames)
 
 
@@ -293,6 +293,10 @@ def require_match(avatar: Avatar, wanted: Mapping[str, Any], name: str) -> None:
             f"The avatar {name} does not fit: it was made with another {', '.join(different)}.",
             "Make it again with `musetalk avatar make`, or use the footage and options it was made with.",
         )
+
+
+def _as_bytes(frames: np.ndarray) -> np.ndarray:
+    return frames if frames.dtype == np.uint8 else np.rint(np.clip(frames, 0, 1) * 255).astype(np.uint8)
 
 
 def _read_parts(tensors: Mapping[str, torch.Tensor]) -> dict[int, FacePart]:

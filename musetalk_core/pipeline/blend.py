@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ..audio.windows import speech_starts, window_activity
-from ..errors import GenerationError, OptionError
+from ..errors import GenerationError
 from ..face.crop import crop_face
 from ..face.mask import full_mask
 from ..face.points import mouth_opening
@@ -102,16 +102,11 @@ def blend_frames(
         (F, H, W, C) frames in their own dtype, and (F, H, W) float32, how much of the new mouth each pixel shows.
 
     Raises:
-        OptionError: the track belongs to other frames.
+        FaceError: the track belongs to other frames.
         GenerationError: another number of mouths than output frames, or mouths that are not finite.
     """
     n, (height, width) = len(frames), frames.shape[1:3]
-    if (len(track), track.height, track.width) != (n, height, width):
-        raise OptionError(
-            f"The faces were found in {len(track)} frames of {track.width}x{track.height} pixels, "
-            f"these are {n} of {width}x{height}.",
-            "Give the frames that the faces were found in.",
-        )
+    track.require_frames(n, height, width)
     timeline = clip_timeline(n, speech)
     if len(mouths) != len(timeline):
         raise GenerationError(

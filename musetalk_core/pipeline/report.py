@@ -73,6 +73,19 @@ class DubReport:
         return dataclasses.asdict(self)
 
 
+def summary(report: DubReport) -> str:
+    """What was done, in a few lines."""
+    lines = [f"{report.frames} frames, {report.seconds:.2f} s, {report.model}"]
+    if not report.spoken:
+        lines.append("  nobody speaks: no face was found")
+    for number, (spoken, skipped) in enumerate(zip(report.spoken, report.skipped, strict=True)):
+        lines.append(
+            f"  face {number}: {spoken} frames speak" if len(report.spoken) > 1 else f"  {spoken} frames speak"
+        )
+        lines += [f"    {r.start:.2f}-{r.end:.2f} s keep their own mouth: {r.reason}" for r in skipped]
+    return "\n".join(lines)
+
+
 def spoken_frames(track: FaceTrack, timeline: Timeline) -> np.ndarray:
     """(F,) bool, the output frames on which this person gets a new mouth."""
     shown: np.ndarray = track.strength[timeline.source] > 0

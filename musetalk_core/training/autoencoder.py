@@ -74,11 +74,8 @@ def train_autoencoder(config: TrainConfig, progress: Progress | None = None) -> 
     torch.manual_seed(run.seed)
     student = _build(config)
     averaged = {name: value.detach().clone() for name, value in student.network.state_dict().items()}
-    parts = {
-        "vae": student.network,
-        "ema": averaged,
-        "adam": build_adam(student.network, config.optimiser.rate, config),
-    }
+    adam = build_adam(student.network, config.optimiser.rate, config)
+    parts = {"vae": student.network, "ema": averaged, "adam": adam}
     path = newest(folder / "checkpoints")
     update = 0 if path is None else load_state(path, parts, config.as_dict())
     log = RunLog(folder, update, True)

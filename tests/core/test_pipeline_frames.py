@@ -11,7 +11,7 @@ import pytest
 from musetalk_core.audio.encode import SpeechOptions, encode_speech
 from musetalk_core.audio.windows import speech_starts, tokens
 from musetalk_core.audio.write import Sound
-from musetalk_core.errors import GenerationError, MediaError, ModelError, OptionError
+from musetalk_core.errors import FaceError, GenerationError, MediaError, ModelError
 from musetalk_core.face.crop import CropOptions
 from musetalk_core.face.mask import MaskOptions, full_mask, mask_face, mask_from_user
 from musetalk_core.face.options import TrackOptions
@@ -124,7 +124,7 @@ def test_what_does_not_belong_together_is_refused(frames, track, speech, mouths)
 
     with pytest.raises(GenerationError, match="11 frames"):
         blend(frames, mouths[:-1])
-    with pytest.raises(OptionError, match="240x200"):
+    with pytest.raises(FaceError, match="240x200"):
         blend(frames[:, :100], mouths)
     with pytest.raises(ModelError, match="face parser"):
         mask_frames(track, MaskOptions(kind="jaw"))
