@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError(f"--seed {args.seed} is below 0.", "Give a number from 0 on.")
     model, parser = stages.read_model(args)
     speech = sample_speech()
-    portrait = portrait_footage(args.seed, read_audio(speech).seconds)
+    portrait = portrait_footage(args.seed, float(read_audio(speech).seconds))
     progress = TerminalProgress(args.quiet)
     try:
         source = _drawn(portrait, progress)
@@ -112,11 +112,11 @@ def _story(video: Path, sheet: Path, report: DubReport, model: LoadedModel) -> l
     """What to tell: where the results are, what made them, what it is good for, how to get more."""
     size = sum(entry.download.size or 0 for entry in REGISTRY.values() if FULL in entry.recipes and entry.download)
     lines = [
-        f"{video}: a drawn person, left as drawn, right saying: {SAMPLE_WORDS}",
-        f"{sheet}: frames of the right one, with their mouths enlarged",
-        f"made by {report.model}, {sum(report.spoken)} of {report.frames} frames speak",
+        f'{video}: a drawn person; left as drawn, right saying "{SAMPLE_WORDS}"',
+        f"{sheet}: frames of the right side, their mouths enlarged",
+        f"Model: {report.model}; {sum(report.spoken)} of {report.frames} frames speak.",
         LIMITS.get(model.recipe.name, ""),
-        f"The full model, {size / 1e9:.1f} GB: musetalk models get {FULL}    (musetalk models list: licences)",
-        f"Your own video: musetalk dub VIDEO SOUND -o out.mp4 --model {FULL}    (of people who agreed to it)",
+        f"The full model ({size / 1e9:.1f} GB; `musetalk models list` has the licences): musetalk models get {FULL}",
+        f"Then, with people who agreed to it: musetalk dub VIDEO SOUND -o dubbed.mp4 --model {FULL}",
     ]
     return [line for line in lines if line]
