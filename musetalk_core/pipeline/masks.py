@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ModelError
-from ..face.mask import PARSED_KINDS, MaskOptions, full_mask, mask_face
+from ..face.mask import PARSED_KINDS, MaskOptions, full_mask, mask_face, mask_from_user
 from ..progress import Progress, SilentProgress
 from ..types import FaceTrack, MaskPatch
 
@@ -30,6 +31,18 @@ def frame_mask(
     if frame is None or parser is None or options.kind not in PARSED_KINDS:
         return mask_face(track, index, options)
     return mask_face(track, index, options, parser.parse(frame, track.boxes[index]))
+
+
+def mask_source(track: FaceTrack, drawn: np.ndarray | None = None) -> Callable[[int], MaskPatch]:
+    """The mask of any source frame, for `blend.blend_frames`.
+
+    Args:
+        track: the face.
+        drawn: (H, W), or (N, H, W) with one for each frame, float in 0..1; None for our own.
+    """
+    if drawn is None:
+        return lambda index: mask_face(track, index, MaskOptions())
+    return lambda index: mask_from_user(drawn if drawn.ndim == 2 else drawn[index], track, index)
 
 
 def mask_frames(

@@ -58,25 +58,22 @@ def mask_of(values: np.ndarray) -> torch.Tensor:
     return _intermediate(torch.from_numpy(values))
 
 
-def masks_of(mask: torch.Tensor, count: int, height: int, width: int) -> np.ndarray:
-    """A MASK for so many frames of this size.
+def masks_of(mask: torch.Tensor, count: int) -> np.ndarray:
+    """A MASK for so many frames.
 
     Returns:
-        (count, H, W) or, when one mask is given for all, (1, H, W), float32; shares memory as `frames_of` does.
+        (count, H, W) or, when one mask is given for all, (H, W), float32; shares memory as `frames_of` does.
 
     Raises:
-        OptionError: another number of masks, or another size.
+        OptionError: another number of masks.
     """
-    values = np.asarray((mask if mask.ndim != 2 else mask[None]).detach().to("cpu").float().numpy())
-    if values.ndim != 3 or len(values) not in (1, count):
+    values = np.asarray(mask.detach().to("cpu").float().numpy())
+    if values.ndim == 3 and len(values) == 1:
+        values = values[0]
+    if values.ndim != 2 and (values.ndim != 3 or len(values) != count):
         raise OptionError(
-            f"The MASK has the shape {values.shape}, but there are {count} frames.",
+            f"The MASK has the shape {tuple(mask.shape)}, but there are {count} frames.",
             "Give one mask for all of them, or one for each.",
-        )
-    if values.shape[1:] != (height, width):
-        raise OptionError(
-            f"The masks are {values.shape[2]}x{values.shape[1]} pixels, the frames {width}x{height}.",
-            "Resize the MASK to the frames.",
         )
     return values
 

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from comfy_api.latest import io
 
+from ...musetalk_core.face.crop import CropOptions
+from ...musetalk_core.models.recipe import Recipe
 from ...musetalk_core.options import Options, OptionSpec, option_specs
 
 Chosen = TypeVar("Chosen", bound=Options)
@@ -57,6 +59,12 @@ def options_of(options: type[Chosen], widgets: Mapping[str, Any], **fixed: Any) 
         if name in widgets and spec.name not in values:
             values[spec.name] = _value(spec, widgets[name])
     return options(**values)
+
+
+def crop_options_of(widgets: Mapping[str, Any], recipe: Recipe) -> CropOptions:
+    """As `options_of`, where an extra_margin of `MODEL_MARGIN` is the model's own."""
+    own = {"chin_margin": recipe.chin_margin} if widgets["extra_margin"] == MODEL_MARGIN else {}
+    return options_of(CropOptions, widgets, **own)
 
 
 def widget_name(field: str) -> str:
