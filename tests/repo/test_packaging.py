@@ -101,6 +101,15 @@ def test_every_embedded_file_is_in_the_notice() -> None:
     assert listed == embedded()
 
 
+def test_the_model_card_speaks_of_the_models_that_are_there() -> None:
+    weights = REPO / "musetalk_core" / "models" / "weights"
+    card = (weights / "MODEL_CARD.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `(\S+\.safetensors)` \|.*\| (\d+) \|[^|]+\|$", card, re.MULTILINE))
+    assert told == {path.name: str(path.stat().st_size) for path in weights.glob("*.safetensors")}
+    if "unet.safetensors" in told:
+        assert "{{" not in card, "figures are missing"
+
+
 def test_every_embedded_file_is_packaged() -> None:
     settings = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = settings["tool"]["setuptools"]["package-data"]["musetalk_core"]
