@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ModelError
 from .checkpoint import Checkpoint, read_checkpoint
-from .recipe import OFFICIAL_UNET
+from .recipe import NANO_UNET, OFFICIAL_UNET
 from .vae import OFFICIAL_KL, OFFICIAL_TINY
 from .whisper_layouts import whisper_config, whisper_identity, whisper_tensors
 
@@ -116,7 +116,10 @@ def _read_own(checkpoint: Checkpoint) -> Weights:
 def _read_unet(checkpoint: Checkpoint) -> Weights | None:
     if "time_embedding.linear_1.weight" not in checkpoint.tensors:
         return None
-    return Weights("UNet2DConditionModel", OFFICIAL_UNET, checkpoint.tensors, checkpoint.path)
+    # Other programs (ComfyUI's ModelSave) drop our header; nano is known by the width of its first layer.
+    nano = len(checkpoint.tensors.get("conv_in.weight", ())) == NANO_UNET["block_out_channels"][0]
+    config, recipe = (NANO_UNET, "nano") if nano else (OFFICIAL_UNET, None)
+    return Weights("UNet2DConditionModel", config, checkpoint.tensors, checkpoint.path, recipe)
 
 
 def _read_kl(checkpoint: Checkpoint) -> Weights | None:

@@ -153,8 +153,12 @@ def test_the_model_folder_is_looked_up_at_each_call(monkeypatch: pytest.MonkeyPa
 
 
 def test_recipe_of_a_file(nano_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("musetalk_core.models.layouts.OFFICIAL_UNET", NANO_UNET)  # the released size takes 3.4 GB
     tensors = load_file(nano_folder / "unet.safetensors")
+    torch.save(tensors, tmp_path / "bare.pth")
+    assert load_unet(tmp_path / "bare.pth", CPU).recipe.name == "nano"
+    # A small net stands for the released one, which takes 3.4 GB.
+    monkeypatch.setattr("musetalk_core.models.layouts.OFFICIAL_UNET", NANO_UNET)
+    monkeypatch.setattr("musetalk_core.models.layouts.NANO_UNET", {"block_out_channels": (0,)})
     for place, recipe in (("musetalk/pytorch_model.bin", "1.0"), ("musetalkV15/unet.pth", "1.5"), ("u.ckpt", "1.5")):
         path = tmp_path / place
         path.parent.mkdir(exist_ok=True)
