@@ -137,6 +137,8 @@ class TrainConfig:
             raise OptionError("loss.features is vgg19, but loss.vgg19 names no file.", 'Name it, or take "random".')
         if loss.sync and not loss.syncnet:
             raise OptionError("loss.sync is on, but loss.syncnet names no file.", "Run `musetalk train sync` first.")
+        if self.data.generated and not loss.sync:
+            raise OptionError("data.generated is for the sync loss, which is off.", "Lower data.frames instead.")
         if loss.critic_side >> (loss.critic_scales - 1) < SMALLEST_CRITIC:
             raise OptionError("The discriminators' smallest pictures are too small.", "Lower loss.critic_scales.")
 

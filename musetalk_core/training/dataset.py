@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,7 +29,7 @@ from .cutting import MEL_HZ, RATE, read_json
 from .framing import Draw, Framing, FramingOptions, draw_framing, frame_segment, in_crop
 from .latents import LatentStore
 from .prepare import FORMAT, VERSION
-from .sampling import SamplingOptions, Shapes, draw_references, segment_shapes
+from .sampling import SamplingOptions, Shapes, draw_references, draw_run, segment_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +45,12 @@ class DataOptions(Options):
 
     folder: str = option("", "dataset folder of `musetalk train prepare`")
     frames: int = option(1, "frames of a sample in a row; at least the SyncNet's window when its loss is on", low=1)
+    generated: int = option(
+        0,
+        "frames of a sample that are generated, a random run of them: the SyncNet sees the true pictures around it; "
+        "saves memory where its window is long; 0 generates all, as the released models were trained",
+        low=0,
+    )
     face_size: int = option(256, "side of the crops", low=32, high=1024, unit="px")
     balance: Literal["frames", "people"] = option(
         "frames", "what is drawn evenly: every frame, or every person whatever there is of them"
@@ -78,6 +84,7 @@ class Choice:
         targets, references: (T,) frames.
         draw: margins and scale.
         look: of all its pictures.
+        window: frames that the SyncNet sees, where they are more than the targets; else empty.
         views: (T + 1,) stored views of the references and, last, of the targets; empty without stored latents.
     """
 
@@ -87,6 +94,7 @@ class Choice:
     draw: Draw
     look: Look = field(default_factory=Look)
     views: tuple[int, ...] = ()
+    window: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def open_clips(folder: Path, split: Literal["train", "validation"]) -> tuple[list[Clip], str]:
@@ -153,7 +161,12 @@ class Samples:
         random = np.random.default_rng((self._seed, number))
         clip = int(np.searchsorted(self._weights, random.random() * self._weights[-1], side="right"))
         first = int(random.integers(self.clips[clip].frames - self._data.frames + 1))
-        targets = np.arange(first, first + self._data.frames)
+        window = np.arange(first, first + self._data.frames)
+        targets = draw_run(window, self._data.generated, random)
+        choice = self._choose(clip, targets, random)
+        return choice if len(targets) == len(window) else replace(choice, window=window)
+
+    def _choose(self, clip: int, targets: np.ndarray, random: np.random.Generator) -> Choice:
         geometry = self.geometry(clip)
         references = draw_references(geometry.shapes, targets, self._sampling, random)
         if self._store is None:
@@ -167,8 +180,9 @@ class Samples:
 
         Returns:
             targets: (T, S, S, 3) uint8; tokens: (T, 50, D) float32; lips: (T, 20, 2) float32, pixels of the target
-            crops; mel: (80, rows) float32; and either references: (T, S, S, 3) uint8, or, with stored latents, latents:
-            (T, 3, 4, h, w) float32 unscaled: masked target, reference, target.
+            crops; mel: (80, rows) float32; either references: (T, S, S, 3) uint8, or, with stored latents, latents:
+            (T, 3, 4, h, w) float32 unscaled: masked target, reference, target; and, where the SyncNet sees more than
+            the targets, window: (W, S, S, 3) uint8 and first: () int64, the targets' place in it.
         """
         return self.read(self.choose(number))
 
@@ -183,13 +197,25 @@ class Samples:
             lips[..., 0] = size - lips[..., 0]
         clip = self.clips[choice.clip]
         file = _open(clip.path)
+        begin = int(choice.window[0] if len(choice.window) else choice.targets[0])
         return {
             **self._references(file, choice, geometry),
+            **self._around(file, choice, geometry),
             "targets": torch.from_numpy(_crops(file, choice.targets, edges, size, choice.look)),
             "tokens": _tokens(file, choice.targets, clip.offset, geometry.header),
             "lips": torch.from_numpy(lips.astype(np.float32)),
-            "mel": torch.from_numpy(_mel(file, int(choice.targets[0]), clip.offset, self._rows, geometry.header)),
+            "mel": torch.from_numpy(_mel(file, begin, clip.offset, self._rows, geometry.header)),
         }
+
+    def _around(self, file: Any, choice: Choice, geometry: Geometry) -> dict[str, torch.Tensor]:
+        """The SyncNet's window of true pictures, where it is longer than the targets."""
+        import torch
+
+        if not len(choice.window):
+            return {}
+        edges = geometry.framing.edges(choice.window, choice.draw.margin, choice.draw.scale)
+        crops = _crops(file, choice.window, edges, self._data.face_size, choice.look)
+        return {"window": torch.from_numpy(crops), "first": torch.tensor(int(choice.targets[0] - choice.window[0]))}
 
     def _references(self, file: Any, choice: Choice, geometry: Geometry) -> dict[str, torch.Tensor]:
         """Crops of the references, or the stored latents of targets and references."""

@@ -112,6 +112,20 @@ def reference_candidates(shapes: Shapes, target: int, options: SamplingOptions) 
     return candidates if len(candidates) else _fallback(unlike_pose, unlike_mouth, np.flatnonzero(far), options.method)
 
 
+def draw_run(window: np.ndarray, length: int, random: np.random.Generator) -> np.ndarray:
+    """The frames of a window that are generated: a random run.
+
+    Args:
+        window: (W,) frames in a row.
+        length: of the run; 0, and W or more, take the whole window and draw nothing.
+        random: the sample's own generator.
+    """
+    if length == 0 or length >= len(window):
+        return window
+    first = int(random.integers(len(window) - length + 1))
+    return window[first : first + length]
+
+
 def draw_references(
     shapes: Shapes, targets: np.ndarray, options: SamplingOptions, random: np.random.Generator
 ) -> np.ndarray:

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from ..errors import ModelError, OptionError
 from ..models.checkpoint import read_checkpoint, save_safetensors
+from .config import make_config
 
 FORMAT, VERSION = "musetalk-training", 1
 NAME = re.compile(r"update-(\d{8})\.safetensors")
@@ -113,14 +114,15 @@ def _restore(part: Any, stored: dict[str, Any], path: Path, name: str) -> None:
 
 
 def _require_same(stored: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> None:
+    stored = make_config(stored).as_dict()  # options that came later had their default
     changed = [
         f"{table}.{key}"
         for table, values in config.items()
         if table not in FREE
         for key, value in values.items()
-        if stored.get(table, {}).get(key) != value
+        if stored[table][key] != value
     ]
-    seeds = [f"run.{k}" for k in ("seed", "batch", "accumulate") if stored["run"].get(k) != config["run"][k]]
+    seeds = [f"run.{k}" for k in ("seed", "batch", "accumulate") if stored["run"][k] != config["run"][k]]
     if changed or seeds:
         raise OptionError(
             f"{path} belongs to a run with other options: {', '.join(changed + seeds)}.",

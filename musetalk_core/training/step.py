@@ -37,6 +37,8 @@ class Batch:
         mouths: (N, 4) square windows around the mouth, pixels.
         mel: (B, 80, rows) spectrum.
         frames: T.
+        window: (B, W, 3, S, S) true pictures in -1..1 of the SyncNet's window, where it is longer than the T frames.
+        first: (B,) place of the T frames in it.
     """
 
     masked: Tensor
@@ -47,6 +49,8 @@ class Batch:
     mouths: Tensor
     mel: Tensor
     frames: int
+    window: Tensor | None = None
+    first: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +98,7 @@ def make_batch(raw: Mapping[str, Tensor], vae: Autoencoder, latents: bool, devic
         device: where training runs.
     """
     targets = raw["targets"].flatten(0, 1)  # (N, S, S, 3)
-    true = targets.permute(0, 3, 1, 2).float() / 127.5 - 1
+    true = _signed(targets)
     lips = raw["lips"].flatten(0, 1)
     if "latents" in raw:
         masked, reference, whole = raw["latents"].flatten(0, 1).unbind(dim=1)
@@ -111,7 +115,14 @@ def make_batch(raw: Mapping[str, Tensor], vae: Autoencoder, latents: bool, devic
         mouths=mouth_windows(lips, targets.shape[1]).to(device),
         mel=raw["mel"].to(device),
         frames=raw["targets"].shape[1],
+        window=_signed(raw["window"]).to(device) if "window" in raw else None,
+        first=raw["first"].to(device) if "first" in raw else None,
     )
+
+
+def _signed(pictures: Tensor) -> Tensor:
+    """(..., S, S, 3) uint8 to (..., 3, S, S) in -1..1."""
+    return pictures.movedim(-1, -3).float() / 127.5 - 1
 
 
 class Step:
@@ -182,9 +193,18 @@ class Step:
         )
 
     def _sync(self, judge: SmallSyncNet | ReleasedSyncNet, pictures: Tensor, batch: Batch) -> Tensor:
-        window = pictures.reshape(-1, batch.frames, *pictures.shape[1:])  # (B, T, 3, S, S)
-        window = window[:, : judge.options.frames]
+        window = sync_window(batch, pictures)[:, : judge.options.frames]
         return sync_loss((judge.see(window) * judge.hear(batch.mel)).sum(dim=1))
+
+
+def sync_window(batch: Batch, pictures: Tensor) -> Tensor:
+    """What the SyncNet sees: the generated pictures, (N, 3, S, S), among the true ones around them, (B, W, 3, S, S)."""
+    made = pictures.reshape(-1, batch.frames, *pictures.shape[1:])  # (B, T, 3, S, S)
+    if batch.window is None or batch.first is None:
+        return made
+    rows = torch.arange(len(made), device=made.device)[:, None]
+    places = batch.first[:, None] + torch.arange(batch.frames, device=made.device)
+    return batch.window.to(made.dtype).index_put((rows, places), made)
 
 
 def critic_views(name: str, pictures: Tensor, batch: Batch, side: int) -> tuple[Tensor, Tensor]:

@@ -120,7 +120,7 @@ def _samples(config: TrainConfig, split: Any, seed: int) -> Samples:
     from dataclasses import replace
 
     clips, _ = open_clips(Path(config.data.folder), split)
-    data = replace(config.data, frames=config.syncnet.frames)
+    data = replace(config.data, frames=config.syncnet.frames, generated=0)
     return Samples(clips, data, config.framing, config.look, config.sampling, seed, mel_rows(config.syncnet.frames))
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ..errors import ModelError
 from ..models.checkpoint import load_strictly, read_checkpoint, save_safetensors
+from ..models.syncnet import AUDIO_TOWER, VISUAL_TOWER, SyncNetwork, Tower, attended_blocks
 from ..models.syncnet import FRAMES as RELEASED_FRAMES
 from .options import Region, SyncNetOptions
 
@@ -101,19 +102,18 @@ class ReleasedSyncNet(nn.Module):
 
     Args:
         path: `latentsync_syncnet.pt`, which the user supplies.
+        audio, visual: the encoders' sizes, other than the released ones for a SyncNet of the same kind.
 
     Raises:
         ModelError: another file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, audio: Tower = AUDIO_TOWER, visual: Tower = VISUAL_TOWER) -> None:
         super().__init__()
-        from ..models.syncnet import SyncNetwork, attended_blocks
-
         tensors = read_checkpoint(path).tensors
         with torch.device("meta"):
             self.network = SyncNetwork(
-                attended_blocks(tensors, "audio_encoder"), attended_blocks(tensors, "visual_encoder")
+                attended_blocks(tensors, "audio_encoder"), attended_blocks(tensors, "visual_encoder"), audio, visual
             )
         load_strictly(self.network, tensors, path, "SyncNet of LatentSync for 16 frames")
         self.options = SyncNetOptions(frames=RELEASED_FRAMES, height=128, width=256, embedding=2048)

@@ -201,6 +201,17 @@ def test_a_continuation_with_other_options_is_refused(plain, data, nano_folder):
         train(settings(data, nano_folder, plain[0], loss={"pixel": 2.0}))
 
 
+def test_a_run_goes_on_after_the_program_learned_new_options(plain, data, nano_folder):
+    from musetalk_core.training.state import _require_same
+
+    config = make_config(settings(data, nano_folder, plain[0])).as_dict()
+    older = {table: dict(values) for table, values in config.items()}
+    del older["data"]["generated"], older["look"]
+    _require_same(older, config, Path("x"))
+    with pytest.raises(OptionError, match=r"data\.generated"):
+        _require_same(older, config | {"data": {**config["data"], "generated": 3}}, Path("x"))
+
+
 def test_a_half_written_checkpoint_is_not_taken(plain, data, nano_folder, tmp_path):
     from musetalk_core.training.state import newest
 
@@ -289,6 +300,32 @@ def test_the_sync_loss_trains_with_its_own_window(data, nano_folder, tmp_path):
     content = settings(data, nano_folder, tmp_path / "short", loss=loss, run={"updates": 1}, data={"frames": 4})
     with pytest.raises(OptionError, match="5 frames"):
         train(content)
+
+
+def test_a_part_of_the_window_is_generated_and_the_rest_is_true(data, nano_folder, tmp_path):
+    from musetalk_core.training.loop import Trainer
+
+    torch.manual_seed(0)
+    network = SmallSyncNet(SyncNetOptions(frames=5, channels=8, embedding=16, height=16, width=32))
+    save_syncnet(tmp_path / "sync.safetensors", network)
+    loss = {"sync": 0.05, "syncnet": str(tmp_path / "sync.safetensors"), "face_critic": 0.0}
+    for views in (0, 2):
+        part = {"frames": 5, "generated": 2, "views": views}
+        run = {"updates": 1, "workers": 0}
+        trainer = Trainer(
+            make_config(settings(data, nano_folder, tmp_path / f"{views}", loss=loss, run=run, data=part))
+        )
+        sample = trainer.samples[3]
+        first = int(sample["first"])
+        assert sample["window"].shape == (5, 64, 64, 3)
+        assert sample["tokens"].shape[0] == sample["lips"].shape[0] == 2
+        assert torch.equal(sample["window"][first : first + 2], sample["targets"])
+        clip, whole = trainer.samples.choose(3).clip, trainer.samples.choose(3).window
+        mel = read_checkpoint(trainer.samples.clips[clip].path).tensors["mel"]
+        row = int(80 * whole[0] / 25)
+        assert torch.equal(sample["mel"], mel[row : row + 16].T)  # of the whole window, not of the targets
+        trainer.run()
+        assert read_log(tmp_path / f"{views}" / "log.jsonl")[0]["sync"] > 0
 
 
 def test_another_sound_encoder_is_refused(data, nano_folder, tmp_path):
