@@ -161,7 +161,8 @@ def load_vae(path: Path, placement: Placement, sample_seed: int | None = None) -
         ModelError: the file is no VAE.
     """
     weights = _expect(path, "AutoencoderKL", "AutoencoderTiny", "SmallAutoencoder")
-    name = content_name(weights.tensors)
+    # Cached latents are keyed by it, and a decoder does not change them.
+    name = content_name({key: t for key, t in weights.tensors.items() if key.startswith(("encoder.", "quant_conv."))})
     network = build_network(weights)
     if weights.kind == "AutoencoderKL":
         return KLAutoencoder(network, f"kl-{name}", placement, sample_seed)

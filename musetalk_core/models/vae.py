@@ -52,7 +52,7 @@ class Autoencoder(Protocol):
     """Turns faces into latents and back.
 
     Attributes:
-        identity: a name of its content, for the keys of caches: equal weights and options, equal name.
+        identity: a name of its encoder's content, for the keys of cached latents: equal latents, equal name.
     """
 
     @property

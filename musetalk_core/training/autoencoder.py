@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from ..errors import OptionError
+from ..face.look import LookOptions
 from ..models.checkpoint import save_safetensors
 from ..models.layouts import Weights
 from ..models.load import load_network, load_vae
@@ -170,9 +171,12 @@ def _build(config: TrainConfig) -> Student:
     return Student(network, teacher, features)
 
 
-def _samples(config: TrainConfig, split: str, seed: int) -> Samples:
-    clips, _ = open_clips(Path(config.data.folder), "train" if split == "train" else "validation")
-    return Samples(clips, config.data, config.framing, config.look, config.sampling, seed)
+def _samples(config: TrainConfig, split: Literal["train", "validation"], seed: int) -> Samples:
+    clips, _ = open_clips(Path(config.data.folder), split)
+    data, look = config.data, config.look
+    if split == "validation":  # other people, shown as they are
+        data, look = replace(data, shares=""), LookOptions()
+    return Samples(clips, data, config.framing, look, config.sampling, seed)
 
 
 def _pictures(samples: Samples, config: TrainConfig, first: int) -> Tensor:

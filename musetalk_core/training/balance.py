@@ -58,6 +58,17 @@ def clip_weights(clips: Sequence[Clip], frames: int, balance: str, shares: str) 
     return weights
 
 
+def limited(clips: Sequence[Clip], frames: int) -> list[Clip]:
+    """The first clips of each person, until they have this many frames; 0 takes all."""
+    found: list[Clip] = []
+    seen: dict[str, int] = {}
+    for clip in clips:
+        if not frames or seen.get(clip.person, 0) < frames:
+            found.append(clip)
+            seen[clip.person] = seen.get(clip.person, 0) + clip.frames
+    return found
+
+
 def read_shares(text: str) -> list[tuple[str, float]]:
     """People and their shares of the samples: "s1=0.3, portrait_*=0.2".
 

@@ -34,6 +34,9 @@ class NetworkOptions(Options):
     )
     vae: str = option("", "file of the VAE: sd-vae-ft-mse, or a tiny one")
     audio_encoder: str = option("", "file of Whisper, copied into the model's folder and used to check the dataset")
+    scale_tokens: bool = option(
+        False, "train on sound tokens of unit variance, which is quicker from random weights; the file takes raw ones"
+    )
     checkpointed: bool = option(True, "compute the U-Net's inner values again in the backward pass: slower, smaller")
     decode_chunk: int = option(
         1, "frames decoded and judged at once, computed again in the backward pass; 0 keeps everything", low=0

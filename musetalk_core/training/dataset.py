@@ -9,24 +9,22 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..audio.windows import MIDDLE, tokens
 from ..errors import MediaError
 from ..face.crop import crop_face, round_edges
 from ..face.look import Look, LookOptions, apply_look, draw_look
 from ..face.points import LIPS_INNER_68, LIPS_OUTER_68, points68
 from ..models.checkpoint import read_checkpoint
 from ..options import Options, option
-from ..types import ENCODER_HZ, Speech
-from .balance import Clip, clip_weights
+from .balance import Clip, clip_weights, limited
 from .cutting import FORMAT as CLIP_FORMAT
-from .cutting import MEL_HZ, RATE, read_json
+from .cutting import RATE, read_json
 from .framing import Draw, Framing, FramingOptions, draw_framing, frame_segment, in_crop
+from .hearing import clip_mel, clip_tokens
 from .latents import LatentStore
 from .prepare import FORMAT, VERSION
 from .sampling import SamplingOptions, Shapes, draw_references, draw_run, segment_shapes
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 
 LIPS_68 = (*LIPS_OUTER_68, *LIPS_INNER_68)  # all 20
 CLIPS_KEPT = 512  # geometries in memory: 1 MB each
-QUIET_MEL = -4.0  # SyncNet's spectrum of silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +53,9 @@ class DataOptions(Options):
         "frames", "what is drawn evenly: every frame, or every person whatever there is of them"
     )
     shares: str = option("", "shares of the samples for some people, the rest for the others: 's1=0.3, portrait_*=0.2'")
+    most_seconds: float = option(
+        0.0, "length of the clips of one person that are used, at most; 0 uses all", low=0.0, unit="s"
+    )
     views: int = option(
         0,
         "encode every clip once in so many fixed views of margin, scale and look, and train on stored latents: for "
@@ -148,7 +148,7 @@ class Samples:
         store: LatentStore | None = None,
     ) -> None:
         least = max(2, data.frames)
-        self.clips = [clip for clip in clips if clip.frames >= least]
+        self.clips = limited([clip for clip in clips if clip.frames >= least], round(data.most_seconds * RATE))
         if not self.clips:
             raise MediaError(f"No clip has {least} frames.", "Prepare longer clips, or train with fewer frames.")
         self._data, self._framing, self._look, self._sampling = data, framing, look, sampling
@@ -202,9 +202,9 @@ class Samples:
             **self._references(file, choice, geometry),
             **self._around(file, choice, geometry),
             "targets": torch.from_numpy(_crops(file, choice.targets, edges, size, choice.look)),
-            "tokens": _tokens(file, choice.targets, clip.offset, geometry.header),
+            "tokens": clip_tokens(file, choice.targets, clip.offset, geometry.header),
             "lips": torch.from_numpy(lips.astype(np.float32)),
-            "mel": torch.from_numpy(_mel(file, begin, clip.offset, self._rows, geometry.header)),
+            "mel": torch.from_numpy(clip_mel(file, begin, clip.offset, self._rows, geometry.header)),
         }
 
     def _around(self, file: Any, choice: Choice, geometry: Geometry) -> dict[str, torch.Tensor]:
@@ -216,6 +216,12 @@ class Samples:
         edges = geometry.framing.edges(choice.window, choice.draw.margin, choice.draw.scale)
         crops = _crops(file, choice.window, edges, self._data.face_size, choice.look)
         return {"window": torch.from_numpy(crops), "first": torch.tensor(int(choice.targets[0] - choice.window[0]))}
+
+    def heard(self, number: int) -> torch.Tensor:
+        """The sound tokens of sample `number`, (T, 50, D)."""
+        choice = self.choose(number)
+        clip, header = self.clips[choice.clip], self.geometry(choice.clip).header
+        return clip_tokens(_open(clip.path), choice.targets, clip.offset, header)
 
     def _references(self, file: Any, choice: Choice, geometry: Geometry) -> dict[str, torch.Tensor]:
         """Crops of the references, or the stored latents of targets and references."""
@@ -241,7 +247,7 @@ class Samples:
         edges = geometry.framing.edges(choice.targets, choice.draw.margin, choice.draw.scale)
         file, shown = _open(clip.path), len(choice.targets) if pictures else 0
         faces = _crops(file, choice.targets[:shown], edges[:shown], self._data.face_size, choice.look)
-        mel = _mel(file, int(choice.targets[0]), clip.offset, self._rows, geometry.header)
+        mel = clip_mel(file, int(choice.targets[0]), clip.offset, self._rows, geometry.header)
         return torch.from_numpy(faces), torch.from_numpy(mel)
 
     def geometry(self, clip: int) -> Geometry:
@@ -277,37 +283,3 @@ def _crops(file: Any, frames: np.ndarray, edges: np.ndarray, size: int, look: Lo
     for slot, (frame, box) in enumerate(zip(frames, round_edges(edges), strict=True)):
         crops[slot] = apply_look(crop_face(pictures[int(frame)], box, 0.0, size), look, int(frame))
     return crops
-
-
-def _tokens(file: Any, frames: np.ndarray, offset: float, header: Mapping[str, Any]) -> torch.Tensor:
-    """What each frame hears, by the time of the whole recording: the windows of inference, moved by the offset."""
-    import torch
-
-    times = file.get_tensor("times")[frames] + offset
-    starts = np.floor(np.round(times * ENCODER_HZ, 6) + 0.5).astype(np.int64) - MIDDLE
-    steps = torch.from_numpy(file.get_tensor("steps")).float()
-    speech = Speech(
-        steps=steps,
-        activity=np.ones(len(steps), np.float32),
-        rest=torch.zeros(1),
-        seconds=Fraction(header["seconds"]),
-        fps=RATE,
-        sync_mode="cut_off",
-        encoder=header["encoder"],
-        first_step=int(header["first_step"]),
-    )
-    return tokens(speech, starts)
-
-
-def _mel(file: Any, frame: int, offset: float, rows: int, header: Mapping[str, Any]) -> np.ndarray:
-    """The spectrum of a window that begins with a frame, (80, rows); outside the sound it is quiet."""
-    mel = file.get_tensor("mel")
-    if rows == 0:
-        return np.zeros((mel.shape[1], 0), np.float32)
-    begin = file.get_tensor("times")[frame] + offset - 0.5 / float(RATE)  # times are the middles of frames
-    first = int(np.floor(round(begin * MEL_HZ, 6))) - int(header["first_row"])
-    wanted = np.arange(first, first + rows)
-    inside = (wanted >= 0) & (wanted < len(mel))
-    found = np.full((rows, mel.shape[1]), QUIET_MEL, np.float32)
-    found[inside] = mel[wanted[inside]]
-    return np.ascontiguousarray(found.T)

@@ -19,6 +19,7 @@ from ..models.checkpoint import save_safetensors
 from ..models.convert import convert
 from ..models.layouts import Weights
 from ..models.load import load_vae
+from ..models.unet import position_code
 from ..placement import SingleDevice
 from ..progress import Progress, SilentProgress
 from .building import build_adam, build_unet_for_training, extra_package, require_files, sync_rows
@@ -27,10 +28,13 @@ from .dataset import Samples, open_clips
 from .latents import LatentStore
 from .log import RunLog
 from .networks import TrainableLips, freeze
+from .normalise import TokenScale, measure_scale, plain_scale
 from .schedule import rate_at
 from .state import checkpoint_path, load_state, newest, prune, save_state
 from .step import Step, build_judges, make_batch
 from .validate import Validator
+
+SCALE_SAMPLES, SCALE_STRIDE = 256, 1009  # samples by which sound tokens are scaled, and their distance
 
 
 class Trainer:
@@ -57,12 +61,14 @@ class Trainer:
         freeze(self.vae, self.device)
         self.unet, self.recipe = build_unet_for_training(config, self._placement)
         self.unet.to(self.device, torch.float32).requires_grad_(True).train()
-        self.lips = TrainableLips(self.unet, config.network.checkpointed).to(self.device)
+        self.samples, identity = self._samples()
+        self.scale = self._scale()
+        self._put(self.scale.unfold(self._weights()))
+        self.lips = TrainableLips(self.unet, config.network.checkpointed, self.scale).to(self.device)
         self.judges = build_judges(config.loss, self.device)
         self.step = Step(self.lips, self.vae, self.judges, config)
-        self.ema = {name: p.detach().clone() for name, p in self.unet.named_parameters()}
+        self.ema = self._weights()
         self._parts = self._optimisers()
-        self.samples, identity = self._samples()
         if identity != self.recipe.audio_encoder:
             raise MediaError(
                 f"The dataset was heard by {identity}; {self.recipe.title} takes {self.recipe.audio_encoder}.",
@@ -188,6 +194,15 @@ class Trainer:
             parts[f"{name}-critic-adam"] = build_adam(critic.network, options.critic_rate, self.config)
         return parts
 
+    def _scale(self) -> TokenScale:
+        """How sound tokens are scaled: by fixed samples, the same in every process and continuation."""
+        config: Any = self.unet.config
+        position = position_code(int(config.cross_attention_dim))
+        if not self.config.network.scale_tokens:
+            return plain_scale(position.shape[1]).to(self.device)
+        heard = (self.samples.heard(number * SCALE_STRIDE) for number in range(SCALE_SAMPLES))
+        return measure_scale(heard, position).to(self.device)
+
     def _samples(self) -> tuple[Samples, str]:
         """The training samples, and who heard them; stored latents are computed first where they are missing."""
         config, data, store = self.config, self.config.data, None
@@ -234,14 +249,18 @@ class Trainer:
 
     def _validate(self, validator: Validator) -> None:
         if self.accelerator.is_main_process:
-            trained = {name: p.detach().clone() for name, p in self.unet.named_parameters()}
-            self._put(self.ema)
+            trained = self._weights()
+            self._put(self.scale.fold(self.ema))
             try:
                 scores = validator.judge(self.unet, self.folder / "sheets", self.update)
             finally:
                 self._put(trained)
             self._log.write("validation", self.update, scores)
         self.accelerator.wait_for_everyone()
+
+    def _weights(self) -> dict[str, Tensor]:
+        """A copy of the U-Net's weights as they are."""
+        return {name: p.detach().clone() for name, p in self.unet.named_parameters()}
 
     def _put(self, weights: dict[str, Tensor]) -> None:
         with torch.no_grad():
@@ -255,8 +274,9 @@ class Trainer:
         plain = {key: value for key, value in dict(unet.config).items() if not key.startswith("_")}
         config = json.loads(json.dumps(plain))
         path = folder / "unet.safetensors"
-        weights = Weights("UNet2DConditionModel", config, self.ema, path, self.recipe.name)
-        save_safetensors(path, self.ema, weights.header())
+        tensors = self.scale.fold(self.ema)
+        weights = Weights("UNet2DConditionModel", config, tensors, path, self.recipe.name)
+        save_safetensors(path, tensors, weights.header())
         for name, source in (("vae", self.config.network.vae), ("audio_encoder", self.config.network.audio_encoder)):
             target = folder / f"{name}.safetensors"
             if source and not target.exists():

@@ -14,22 +14,25 @@ from torch import Tensor, nn
 from ..models.recipe import LATENT_SCALE
 from ..models.unet import position_code
 from ..models.vae import Autoencoder, KLAutoencoder, TinyAutoencoder, scaled_latents
+from .normalise import TokenScale
 
 
 class TrainableLips(nn.Module):
     """The U-Net with its constants, as `models.unet.LipNet` calls it: the position code is added in training too.
 
     Args:
-        network: diffusers' UNet2DConditionModel.
+        network: diffusers' UNet2DConditionModel, whose weights are for scaled tokens.
         checkpointed: keep only the blocks' inputs for the backward pass.
+        scale: of the sound tokens.
     """
 
     position: Tensor
 
-    def __init__(self, network: nn.Module, checkpointed: bool = False) -> None:
+    def __init__(self, network: nn.Module, checkpointed: bool = False, scale: TokenScale | None = None) -> None:
         super().__init__()
         config: Any = network.config
         self.network = network
+        self.scale = scale
         self.register_buffer("position", position_code(int(config.cross_attention_dim)), persistent=False)
         if checkpointed:
             opened: Any = network
@@ -39,7 +42,10 @@ class TrainableLips(nn.Module):
         """Unscaled latents (B, 4, h, w) from unscaled latents and raw sound tokens (B, 50, D)."""
         latents = torch.cat([masked, reference], dim=1) * LATENT_SCALE  # (B, 8, h, w)
         step = torch.zeros((), dtype=torch.long, device=latents.device)
-        lips: Tensor = self.network(latents, step, encoder_hidden_states=tokens + self.position, return_dict=False)[0]
+        tokens = tokens + self.position
+        if self.scale is not None:
+            tokens = self.scale(tokens)
+        lips: Tensor = self.network(latents, step, encoder_hidden_states=tokens, return_dict=False)[0]
         return lips.float() / LATENT_SCALE
 
 

@@ -5,6 +5,7 @@ Needs torch when it is imported.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,8 @@ class Validator:
             raise OptionError(error.what, "Prepare more people, or set run.validate_every = 0.") from error
         self._config, self._vae, self._recipe, self._placement = config, vae, recipe, placement
         still = FramingOptions(margin_spread=0.0, scale_jitter=0.0)
-        self._samples = Samples(clips, config.data, still, LookOptions(), config.sampling, SEED)
+        data = replace(config.data, shares="")  # other people than the training's
+        self._samples = Samples(clips, data, still, LookOptions(), config.sampling, SEED)
 
     def judge(self, unet: nn.Module, folder: Path, update: int) -> dict[str, float | None]:
         """All scores; writes `update-N.png`, and `update-N.mp4` when clips are dubbed.
