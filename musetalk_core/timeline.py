@@ -115,6 +115,27 @@ def plan(footage: Clock, seconds: Fraction, sync_mode: SyncMode) -> Timeline:
     return Timeline(np.arange(n), footage, n if sync_mode == "silence" else driven)
 
 
+class Cycle:
+    """Footage that runs on for ever, as `plan` lays it under a longer sound.
+
+    Args:
+        footage: times of the N source frames.
+        sync_mode: "bounce" runs it back and forth (end frames not doubled), "loop" starts it again.
+    """
+
+    def __init__(self, footage: Clock, sync_mode: Literal["bounce", "loop"] = "bounce") -> None:
+        forth = np.arange(len(footage))
+        back = forth[-2:0:-1] if sync_mode == "bounce" else forth[:0]
+        self._source = np.concatenate([forth, back])
+        self._ticks = np.concatenate([[0], np.cumsum(np.diff(footage.ticks)[self._source])])
+        self._time_base = footage.time_base
+
+    def at(self, time: Fraction) -> int:
+        """The source frame that is shown at a time in seconds, 0 or later."""
+        tick = _floor(time / self._time_base) % int(self._ticks[-1])
+        return int(self._source[np.searchsorted(self._ticks, tick, side="right") - 1])
+
+
 def _extend(footage: Clock, seconds: Fraction, sync_mode: SyncMode) -> Timeline:
     """Footage that goes on, by its own frame durations, until the sound ends."""
     n = len(footage)

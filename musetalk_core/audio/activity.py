@@ -68,7 +68,10 @@ class EnergyDetector:
 
     def __call__(self, samples: np.ndarray, rate: int) -> np.ndarray:
         """Whether there is speech in each step (see `VoiceActivity`)."""
-        level = step_levels(samples, rate)
+        return self.speaking(step_levels(samples, rate))
+
+    def speaking(self, level: np.ndarray) -> np.ndarray:
+        """Whether there is speech in each step, by its level (`step_levels`); (T,) bool."""
         smooth = 10 * np.log10(_sliding(10 ** (level / 10), SMOOTH_SPAN, np.mean))
         noise = _sliding(
             _sliding(smooth, NOISE_SPAN, np.min), NOISE_SPAN, np.max
@@ -131,6 +134,18 @@ def bridge(speaking: np.ndarray) -> np.ndarray:
         if stop - start < SHORTEST_PAUSE and start > 0 and stop < len(clean):
             clean[start:stop] = True
     return _drop_short(clean, SHORTEST_SPEECH)
+
+
+def going_on(speaking: np.ndarray) -> np.ndarray:
+    """`bridge` for speech whose end is not there yet, (T,) bool: what may still become speech counts as speech.
+
+    The newest pause may be a short one, and the newest sound the beginning of a word, unless it is a lone click.
+    """
+    heard = np.concatenate([speaking, np.ones(SHORTEST_SPEECH, bool)])
+    newest = heard[-SHORTEST_SPEECH - SHORTEST_SOUND : -SHORTEST_SPEECH]
+    if not newest[:-1].any():
+        newest[-1] = False  # a click, until a second step follows
+    return bridge(heard)[: len(speaking)]
 
 
 def fade(speaking: np.ndarray) -> np.ndarray:

@@ -49,6 +49,11 @@ def window_starts(clock: Clock) -> np.ndarray:
     return np.asarray(nearest - MIDDLE).astype(np.int64)
 
 
+def window_start(centre: Fraction) -> int:
+    """The first step of the window of a frame with this centre in seconds: one value of `window_starts`."""
+    return (2 * centre.numerator * ENCODER_HZ + centre.denominator) // (2 * centre.denominator) - MIDDLE
+
+
 def released_frame_count(seconds: Fraction, fps: Fraction) -> int:
     """How many frames the released code makes: the rate is cut to an integer first, which loses 2 s a minute at 29.97.
 

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ..audio.windows import speech_starts, tokens, window_activity
 from ..errors import OptionError
-from ..lips.decode import decode_faces
-from ..lips.generate import generate_lips
 from ..models.recipe import require_encoder
 from ..progress import Progress, SilentProgress
 from ..render.blend import BlendOptions
 from ..timeline import Timeline
-from ..types import FaceLatents, Footage, Speech
-from .avatar import Avatar, FacePart, FaceTools, crop_faces, make_parts
-from .blend import closing_share, put_mouth, shown_strength
+from ..types import Footage, Speech
+from .avatar import Avatar, FaceTools
+from .blend import closing_share, shown_strength
+from .paint import MouthPainter, timed
 
 if TYPE_CHECKING:
-    import torch
-
     from ..models.unet import LipNet
 
 
@@ -61,18 +56,15 @@ class Speaker:
     ) -> None:
         if any(len(avatar.track) != len(footage.clock) for avatar in avatars):
             raise OptionError(f"An avatar and its footage of {len(footage.clock)} frames differ in length.")
-        self._avatars = avatars
+        self.seconds: dict[str, float] = {}
+        self._painters = [MouthPainter(avatar, lip_net, tools, blend, batch_size, self.seconds) for avatar in avatars]
         self._footage = footage
         self._timeline = timeline
         self._lip_net = lip_net
-        self._tools = tools
-        self._blend = blend
         self._batch_size = batch_size
         self._closing = closing
-        self._parts: list[dict[int, FacePart]] = [{} for _ in avatars]
         self._last_shown = np.zeros(len(footage.clock), np.int64)
         self._last_shown[timeline.source] = np.arange(len(timeline))  # later output frames overwrite earlier ones
-        self.seconds: dict[str, float] = {}
         self.face: np.ndarray | None = None  # (size, size, 3) uint8, the newest mouth, for previews
 
     def frames(self, speech: Speech, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
@@ -93,10 +85,10 @@ class Speaker:
         starts = speech_starts(speech, self._timeline.clock)
         for first in range(start, end, self._batch_size):
             output = np.arange(first, min(end, first + self._batch_size))
-            with self._timed("read"):
+            with timed(self.seconds, "read"):
                 frames = self._footage.read(self._timeline.source[output].tolist())
-            for avatar, parts in zip(self._avatars, self._parts, strict=True):
-                self._speak(frames, output, avatar, parts, speech, starts[output])
+            for painter in self._painters:
+                self._speak(frames, output, painter, speech, starts[output])
             yield frames
 
     def all_frames(self, speech: Speech, progress: Progress | None = None) -> np.ndarray:
@@ -119,67 +111,21 @@ class Speaker:
         return self._footage.read([]) if spoken is None else spoken
 
     def _speak(
-        self,
-        frames: np.ndarray,
-        output: np.ndarray,
-        avatar: Avatar,
-        parts: dict[int, FacePart],
-        speech: Speech,
-        starts: np.ndarray,
+        self, frames: np.ndarray, output: np.ndarray, painter: MouthPainter, speech: Speech, starts: np.ndarray
     ) -> None:
         """Write one person's new mouths into a batch of frames."""
+        track = painter.avatar.track
         source = self._timeline.source[output]
-        strength = shown_strength(avatar.track, self._timeline, output)
+        strength = shown_strength(track, self._timeline, output)
         spoken = np.flatnonzero(strength)
         if len(spoken) == 0:
             return
         if self._closing == "source":
-            strength *= closing_share(avatar.track.landmarks[source], window_activity(speech, starts))
+            strength *= closing_share(track.landmarks[source], window_activity(speech, starts))
         numbers = source[spoken].tolist()
-        with self._timed("encode"):
-            pictures = [frames[at] for at in spoken]  # views: no frame is copied
-            crops = crop_faces(pictures, numbers, avatar.track, self._tools.face_size)
-            self._make_missing(pictures, crops, numbers, avatar, parts)
-        shown = [parts[n] for n in numbers]
-        with self._timed("lips"):
-            latents = FaceLatents(_stack([p.masked for p in shown]), _stack([p.reference for p in shown]))
-            lips = generate_lips(self._lip_net, latents, tokens(speech, starts[spoken]), self._batch_size)
-        with self._timed("decode"):
-            mouths = decode_faces(lips, self._tools.vae, self._batch_size)
-        with self._timed("blend"):
-            rows = zip(pictures, numbers, crops, mouths, shown, strength[spoken].tolist(), strict=True)
-            for picture, n, crop, mouth, part, share in rows:
-                put_mouth(picture, mouth, avatar.track, n, part.mask, share, self._blend, crop)
+        pictures = [frames[at] for at in spoken]  # views: no frame is copied
+        mouths = painter.paint(pictures, numbers, strength[spoken].tolist(), tokens(speech, starts[spoken]))
         for n in set(numbers):
             if self._last_shown[n] <= output[-1]:
-                del parts[n]
+                painter.forget(n)
         self.face = (mouths[-1] * 255).astype(np.uint8)
-
-    def _make_missing(
-        self,
-        frames: Sequence[np.ndarray],
-        crops: np.ndarray,
-        numbers: list[int],
-        avatar: Avatar,
-        parts: dict[int, FacePart],
-    ) -> None:
-        """Fill `parts` for these source frames: from the avatar if it has them, else by the networks."""
-        parts.update({n: avatar.parts[n] for n in numbers if n in avatar.parts})
-        fresh = {n: at for at, n in enumerate(numbers) if n not in parts}
-        if fresh:
-            at = list(fresh.values())
-            made = make_parts([frames[i] for i in at], crops[at], list(fresh), avatar.track, self._tools)
-            parts.update(zip(fresh, made, strict=True))
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
-
-
-def _stack(latents: Sequence[torch.Tensor]) -> torch.Tensor:
-    """(4, h, w) float16 each -> (B, 4, h, w) float32."""
-    import torch
-
-    return torch.stack(list(latents)).float()
