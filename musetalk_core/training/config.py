@@ -86,7 +86,9 @@ class ValidationOptions(Options):
     """What the held-out people are used for."""
 
     samples: int = option(32, "fixed samples whose losses are measured, with the right sound and a wrong one", low=2)
-    dubs: int = option(0, "held-out clips that are dubbed with another clip's sound and judged by the meters", low=0)
+    dubs: int = option(
+        0, "held-out clips that are dubbed with another clip's sound and judged by the meters; one is shown", low=0
+    )
     dub_frames: int = option(75, "length of each", low=16, unit="frames")
     sheet: int = option(6, "samples shown on the sheet", low=1, high=64)
 

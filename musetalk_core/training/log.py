@@ -1,4 +1,4 @@
-"""What a run says about itself: one line of JSON a record, and TensorBoard's scalars when it is installed."""
+"""What a run says about itself: one line of JSON a record; with TensorBoard the same there, and its sheets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MediaError
+from ..video.read import open_footage
 
 
 class RunLog:
@@ -53,6 +54,18 @@ class RunLog:
             for name, value in values.items():
                 if value is not None:
                     self._board.add_scalar(f"{kind}/{name}", value, update)
+            self._board.flush()
+
+    def show(self, sheet: Path, update: int) -> None:
+        """One picture for TensorBoard.
+
+        Args:
+            sheet: its file.
+            update: updates that are done.
+        """
+        if self._board is not None:
+            picture = open_footage(sheet).read([0])[0]
+            self._board.add_image("validation/sheet", picture, update, dataformats="HWC")
             self._board.flush()
 
     def close(self) -> None:

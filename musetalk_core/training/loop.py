@@ -256,6 +256,7 @@ class Trainer:
             finally:
                 self._put(trained)
             self._log.write("validation", self.update, scores)
+            self._log.show(self.folder / "sheets" / f"update-{self.update:08d}.png", self.update)
         self.accelerator.wait_for_everyone()
 
     def _weights(self) -> dict[str, Tensor]:

@@ -68,7 +68,7 @@ class Validator:
         self._samples = Samples(clips, data, still, LookOptions(), config.sampling, SEED)
 
     def judge(self, unet: nn.Module, folder: Path, update: int) -> dict[str, float | None]:
-        """All scores; writes `update-N.png`, and `update-N.mp4` when clips are dubbed.
+        """All scores; writes the sheet `update-N.png`, and `update-N.mp4`: a clip, and how it says another's sentence.
 
         Args:
             unet: with the weights to be judged.
@@ -83,8 +83,7 @@ class Validator:
         lips = LipNet(unet, self._recipe, self._placement)
         folder.mkdir(parents=True, exist_ok=True)
         scores = self._by_samples(lips, folder / f"update-{update:08d}.png")
-        if self._config.validation.dubs:
-            scores |= self._by_dubs(lips, folder / f"update-{update:08d}.mp4")
+        scores |= self._by_dubs(lips, folder / f"update-{update:08d}.mp4")
         unet.train()
         return scores
 
@@ -112,19 +111,25 @@ class Validator:
 
     def _by_dubs(self, lips: LipNet, video: Path) -> dict[str, float | None]:
         """Clips that speak another clip's sound, in the crop, as at inference: the reference is the frame itself."""
-        outputs, truths, sources = [], [], []
-        clips = self._samples.clips
-        for number, (source, sound) in enumerate(pairs(clips, self._config.validation.dubs)):
+        outputs: list[np.ndarray] = []
+        truths: list[np.ndarray] = []
+        sources: list[np.ndarray] = []
+        clips, count = self._samples.clips, self._config.validation.dubs
+        for source, sound in pairs(clips, max(1, count)):
             frames = min(clips[source].frames, clips[sound].frames, self._config.validation.dub_frames)
             shown, heard = (self._samples.read(_plain(clip, frames)) for clip in (source, sound))
             batch = _batch([shown], self._vae)
             made = self._paint(lips, batch, heard["tokens"])
             pictures = _bytes(made)
+            if not outputs:
+                _write_video(video, np.concatenate([_bytes(batch.true), pictures], axis=2), clips[sound])
+            if not count:
+                return {}
             outputs.append(_opening(pictures))
             truths.append(_own_opening(clips[sound], frames))
             sources.append(_own_opening(clips[source], frames))
-            if number == 0:
-                _write_video(video, pictures, clips[sound])
+        if not outputs:  # a single clip is held out
+            return {}
         scores = dub_scores(outputs, truths, sources)
         named = {"dub": scores.dub, "chance": scores.chance, "leak": scores.leak}
         return {name: None if spread is None else spread.mean for name, spread in named.items()}
