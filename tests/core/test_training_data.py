@@ -17,7 +17,7 @@ from musetalk_core.audio.windows import tokens, window_starts
 from musetalk_core.audio.write import Sound
 from musetalk_core.errors import MediaError, OptionError
 from musetalk_core.face.look import LookOptions
-from musetalk_core.models.checkpoint import save_safetensors
+from musetalk_core.models.checkpoint import read_checkpoint, save_safetensors
 from musetalk_core.models.load import load_audio_encoder
 from musetalk_core.placement import SingleDevice
 from musetalk_core.portraits.footage import portrait_footage
@@ -113,6 +113,36 @@ def test_a_finished_dataset_is_not_made_again(dataset: Path, videos: Path, nano_
     assert prepare_dataset([videos], dataset, audio, EASY, CutOptions(smallest_face=48)) == before
     with pytest.raises(AssertionError, match="again"):  # other options, other clips
         prepare_dataset([videos], dataset, audio, EASY, CutOptions(smallest_face=49))
+
+
+def test_two_workers_prepare_what_one_prepares(dataset: Path, videos: Path, nano_folder: Path, tmp_path):
+    options = dataclasses.replace(EASY, workers=2)
+    audio = nano_folder / "audio_encoder.safetensors"
+    index = prepare_dataset([videos], tmp_path, audio, options, CutOptions(smallest_face=48))
+    assert index == json.loads((dataset / "dataset.json").read_text())
+    files = sorted(path.relative_to(dataset) for path in dataset.rglob("*.safetensors"))
+    assert files == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.safetensors"))
+    assert len(files) == 4  # two videos, each with a clip and a curve
+    for file in files:
+        ours, theirs = (read_checkpoint(folder / file) for folder in (tmp_path, dataset))
+        assert ours.header == theirs.header
+        assert all(torch.equal(ours.tensors[name], theirs.tensors[name]) for name in theirs.tensors)
+        assert set(ours.tensors) == set(theirs.tensors)
+
+
+def test_workers_that_read_ahead_give_the_same_batches(dataset: Path):
+    from torch.utils.data import DataLoader
+
+    samples = _samples(dataset, frames=2)
+    numbers = [[0, 1, 2], [7, 8, 9], [3, 4, 5], [10, 11, 12]]
+    ahead = DataLoader(samples, batch_sampler=numbers, num_workers=2, multiprocessing_context="spawn")  # type: ignore[arg-type]
+    alone = DataLoader(samples, batch_sampler=numbers)  # type: ignore[arg-type]
+    count = 0
+    for ours, theirs in zip(ahead, alone, strict=True):
+        assert set(ours) == set(theirs)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+        count += 1
+    assert count == len(numbers)
 
 
 def test_people_are_told_apart_by_folder_or_expression(tmp_path):
