@@ -20,8 +20,11 @@ from musetalk_core.audio.read import read_audio
 from musetalk_core.errors import MediaError, ModelError, OptionError
 from musetalk_core.models.checkpoint import read_checkpoint, save_safetensors
 from musetalk_core.models.load import load_unet
+from musetalk_core.models.recipe import RECIPES
+from musetalk_core.models.registry import REGISTRY
 from musetalk_core.placement import SingleDevice
 from musetalk_core.portraits.footage import portrait_footage
+from musetalk_core.training.building import RECIPE_OF_SIZE
 from musetalk_core.training.config import TrainConfig, load_config, make_config
 from musetalk_core.training.cutting import FORMAT as CLIP_FORMAT
 from musetalk_core.training.cutting import write_json
@@ -367,6 +370,15 @@ def test_configs_of_ours_are_valid_and_differ_in_stage():
         assert isinstance(config, TrainConfig)
         assert bool(config.network.start) == name.endswith("2")
         assert bool(config.loss.face_critic) == name.endswith("2")
+
+
+@pytest.mark.parametrize("name", ["stage1", "stage2", "small1", "small2"])
+def test_configs_of_ours_name_files_where_the_downloads_put_them(name):
+    network = load_config(Path(name)).network
+    recipe = RECIPES[RECIPE_OF_SIZE["official" if name.startswith("stage") else network.size]]
+    for path, entries in ((network.vae, [recipe.vae, "taesd"]), (network.audio_encoder, [recipe.audio_encoder])):
+        known = [f"models/{file.place}" for entry in entries if entry in REGISTRY for file in REGISTRY[entry].files]
+        assert path in known
 
 
 @pytest.mark.parametrize(
