@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..musetalk_core.audio.windows import speech_starts, tokens
+from ..musetalk_core.errors import OptionError
 from ..musetalk_core.lips.generate import generate_lips
 from ..musetalk_core.models.recipe import require_encoder
 from ..musetalk_core.pipeline.dub import DubOptions
@@ -54,7 +55,11 @@ class MuseTalkGenerateLips(io.ComfyNode):
         lip_net = lip_net_of(model)
         require_encoder(lip_net.recipe, speech.encoder)
         faces, wholes = latents_of(masked, "masked LATENT"), latents_of(reference, "reference LATENT")
-        wholes = wholes.expand(len(faces), -1, -1, -1) if len(wholes) == 1 else wholes
+        if len(wholes) not in (1, len(faces)):
+            raise OptionError(
+                f"There are {len(faces)} masked faces, but {len(wholes)} references.", "Give one, or one for each."
+            )
+        wholes = wholes.expand(len(faces), -1, -1, -1)
         timeline = plan(Clock.regular(len(faces), speech.fps), speech.seconds, speech.sync_mode)
         driven, rest = timeline.source[: timeline.driven], timeline.source[timeline.driven :]
         starts = speech_starts(speech, timeline.clock)[: timeline.driven]

@@ -153,8 +153,8 @@ def make_castable(network: nn.Module, dtype: torch.dtype) -> None:
                 module.register_parameter("bias", None)  # ComfyUI's embeddings have one, torch's have not
         for name, weight in list(module.named_parameters(recurse=False)):
             cast = weight.detach().to(dtype)
-            if torch.isfinite(cast).all():
-                setattr(module, name, torch.nn.Parameter(cast, requires_grad=False))
+            kept = cast if torch.isfinite(cast).all() else weight.detach()
+            setattr(module, name, torch.nn.Parameter(kept, requires_grad=False))
     comfy.model_management.archive_model_dtypes(network)
 
 
