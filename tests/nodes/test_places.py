@@ -8,6 +8,18 @@ from typing import Any
 
 import pytest
 
+FILES = (
+    "pytorch_model.bin",
+    "musetalk.json",
+    "mine.pth",
+    "x/unet.safetensors",
+    "x/vae.safetensors",
+    "x/audio_encoder.safetensors",
+    "whisper/tiny.pt",
+    "face-parse-bisent/79999_iter.pth",
+    "note.txt",
+)
+
 
 @pytest.fixture
 def folders(pack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
@@ -77,13 +89,11 @@ def test_menus(pack: Any, folders: Any) -> None:
     places.register_folder()
     assert places.menu("unet") == ["nano", "1.5", "1.0"]
     root = Path(folders.models_dir, "musetalk")
-    for name in ("pytorch_model.bin", "musetalk.json", "mine.pth", "x/unet.safetensors", "x/vae.safetensors",
-                 "x/audio_encoder.safetensors", "whisper/tiny.pt", "face-parse-bisent/79999_iter.pth", "note.txt"):  # fmt: skip
+    for name in FILES:
         put(root / name)
     own = {role: places.menu(role)[len(places.NAMED[role]) :] for role in places.NAMED}
     assert own["unet"] == [str(Path(name)) for name in ("mine.pth", "pytorch_model.bin", "x/unet.safetensors")]
     assert own["vae"] == ["mine.pth", str(Path("x/vae.safetensors"))]
-    assert own["audio_encoder"] == [
-        str(Path(n)) for n in ("mine.pth", "whisper/tiny.pt", "x/audio_encoder.safetensors")
-    ]
+    heard = ("mine.pth", "whisper/tiny.pt", "x/audio_encoder.safetensors")
+    assert own["audio_encoder"] == [str(Path(name)) for name in heard]
     assert own["face_parser"] == [str(Path("face-parse-bisent/79999_iter.pth")), "mine.pth"]
