@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..musetalk_core.pipeline.blend import blend_frames
 from ..musetalk_core.pipeline.dub import DubOptions
-from ..musetalk_core.pipeline.masks import mask_source
+from ..musetalk_core.pipeline.faces import mask_source
 from ..musetalk_core.render.blend import BlendOptions
 from ..musetalk_core.types import FaceTrack, Speech
 from ._bridge.convert import frames_of, image_of, mask_of, masks_of

@@ -7,9 +7,10 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..musetalk_core.models.recipe import FACE_SIZE
-from ..musetalk_core.pipeline.avatar import crop_faces
+from ..musetalk_core.pipeline.faces import crop_faces
 from ..musetalk_core.types import FaceTrack
 from ._bridge.convert import frames_of, image_of
+from ._bridge.host import HostProgress
 from ._bridge.types import MUSETALK_FACES
 
 
@@ -40,4 +41,6 @@ class MuseTalkCropFaces(io.ComfyNode):
         """Cut out all faces."""
         frames = frames_of(image)
         faces.require_frames(*frames.shape[:3])
-        return io.NodeOutput(image_of(crop_faces(frames, range(len(frames)), faces, FACE_SIZE)))
+        progress = HostProgress()
+        progress.start("cropping faces", len(frames))
+        return io.NodeOutput(image_of(crop_faces(frames, range(len(frames)), faces, FACE_SIZE, progress)))

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..musetalk_core.face.mask import MaskOptions
 from ..musetalk_core.face.parse import FaceParser
-from ..musetalk_core.pipeline.masks import mask_frames
+from ..musetalk_core.pipeline.faces import mask_frames
 from ..musetalk_core.types import FaceTrack
 from ._bridge.convert import frames_of, mask_of
 from ._bridge.host import HostProgress

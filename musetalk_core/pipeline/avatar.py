@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AvatarError, ModelError, OptionError
-from ..face.crop import CropOptions, crop_face
+from ..face.crop import CropOptions
 from ..face.mask import PARSED_KINDS, MaskOptions, mask_from_user
 from ..face.options import TrackOptions
 from ..face.track import track_faces
@@ -25,7 +25,7 @@ from ..progress import Progress, SilentProgress
 from ..timeline import Clock
 from ..types import FaceTrack, Footage, MaskPatch
 from ..video.read import ArrayFootage
-from .masks import frame_mask
+from .faces import crop_faces, frame_mask, require_masks
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +88,7 @@ class FaceTools:
         if kind in PARSED_KINDS and self.parser is None and self.user_mask is None:
             raise ModelError(
                 f"The mask {kind!r} needs the face parser 79999_iter.pth, which is not here.",
-                "Give its file (command line: --parser), or take the mask 'landmarks'.",
+                "Give it (node: MuseTalk Load Face Parser; command line: --parser), or take the mask 'landmarks'.",
             )
         if self.options.crop.bbox_shift and self.recipe and not self.recipe.bbox_shift:
             raise OptionError(f"{self.recipe.title} has no bbox_shift.", "Leave it at 0; only MuseTalk 1.0 has it.")
@@ -154,26 +154,12 @@ def find_faces(footage: Footage, tools: FaceTools, progress: Progress | None = N
 
     Raises:
         FaceError: no face was found, or not the one that was asked for.
+        OptionError: the tools' masks are for other footage.
     """
+    require_masks(tools.user_mask, len(footage.clock), footage.height, footage.width)
     options = tools.options
     tracks = track_faces(footage, options.track, options.crop, progress or SilentProgress())
     return [Avatar(track, tools.key(footage), footage.clock) for track in tracks]
-
-
-def crop_faces(frames: Sequence[np.ndarray], indices: Sequence[int], track: FaceTrack, size: int) -> np.ndarray:
-    """Cut the face out of some source frames.
-
-    Args:
-        frames: n of (H, W, 3).
-        indices: n numbers of these frames in the track.
-        track: the face.
-        size: pixels a side.
-
-    Returns:
-        (n, size, size, 3) in the frames' dtype.
-    """
-    pairs = zip(frames, indices, strict=True)
-    return np.stack([crop_face(frame, track.boxes[i], float(track.roll[i]), size) for frame, i in pairs])
 
 
 def make_parts(
@@ -213,6 +199,7 @@ def make_avatar(
         batch_size: crops per network call.
         progress: reports frames.
     """
+    require_masks(tools.user_mask, len(footage.clock), footage.height, footage.width)
     report = progress or SilentProgress()
     visible = [int(i) for i in np.flatnonzero(avatar.track.strength > 0)]
     parts: dict[int, FacePart] = {}

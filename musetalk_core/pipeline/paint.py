@@ -13,8 +13,9 @@ from ..lips.decode import decode_faces
 from ..lips.generate import generate_lips
 from ..render.blend import BlendOptions
 from ..types import FaceLatents
-from .avatar import Avatar, FacePart, FaceTools, crop_faces, make_parts
+from .avatar import Avatar, FacePart, FaceTools, make_parts
 from .blend import put_mouth
+from .faces import crop_faces
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import torch
 
 FINEST_RATE = 1001  # largest denominator of a frame rate: float(30000 / 1001) becomes 30000/1001 again
-ROUNDED = 0.0011  # frames a second by which 23.976, 29.97 and 59.94 are off
+TELEVISION = tuple(Fraction(rate, 1001) for rate in (24000, 30000, 60000))  # people say 23.98, 29.97 and 59.94
+ROUNDED = 0.005  # frames a second by which these words are off at most
 LATENT_CHANNELS = 4
 
 
@@ -86,8 +87,8 @@ def rate_of(fps: float) -> Fraction:
     """
     if not 0 < fps < float("inf"):
         raise OptionError(f"{fps} frames a second cannot be played.", "Give a rate above 0, such as 25.")
-    television = Fraction(round(fps * FINEST_RATE / 1000) * 1000, FINEST_RATE)  # 23.976, 29.97, 59.94
-    return television if abs(float(television) - fps) < ROUNDED else Fraction(fps).limit_denominator(FINEST_RATE)
+    meant = (rate for rate in TELEVISION if abs(float(rate) - fps) < ROUNDED)
+    return next(meant, Fraction(fps).limit_denominator(FINEST_RATE))
 
 
 def footage_of(image: torch.Tensor, fps: Fraction) -> ArrayFootage:

@@ -25,7 +25,7 @@ def fps_input() -> io.Input:
     )
 
 
-def model_inputs() -> list:
+def model_inputs() -> list[io.Input]:
     """The menu of whole models, and sockets that replace a part of what it names."""
     return [
         io.Combo.Input(
@@ -37,7 +37,7 @@ def model_inputs() -> list:
     ]
 
 
-def model_sockets() -> list:
+def model_sockets() -> list[io.Input]:
     """Sockets that replace what the menu of `model_inputs` names, and its precision."""
     return [
         io.Model.Input("model", optional=True, tooltip="From MuseTalk Load Model, in place of model_name."),

@@ -29,7 +29,9 @@ MODEL_MARGIN = -1  # extra_margin that stands for the model's own
 FINE, COARSE = 0.01, 0.1  # steps of numbers with a range up to 1, and of others
 
 
-def inputs_of(options: type[Options], *fields: str, advanced: Iterable[str] = (), **changes: Mapping[str, Any]) -> list:
+def inputs_of(
+    options: type[Options], *fields: str, advanced: Iterable[str] = (), **changes: dict[str, Any]
+) -> list[io.Input]:
     """Widgets for the fields of an option dataclass.
 
     Args:
@@ -79,7 +81,7 @@ def _value(spec: OptionSpec, value: Any) -> Any:
     return words.get(value, value)
 
 
-def _input(spec: OptionSpec, advanced: bool, changes: Mapping[str, Any]) -> io.Input:
+def _input(spec: OptionSpec, advanced: bool, changes: dict[str, Any]) -> io.Input:
     given: dict[str, Any] = {"default": spec.default, "tooltip": _sentence(spec.help), "advanced": advanced or None}
     name = widget_name(spec.name)
     if spec.name == "chin_margin":

@@ -11,7 +11,7 @@ import pytest
 from musetalk_core.audio.encode import SpeechOptions, encode_speech
 from musetalk_core.audio.windows import speech_starts, tokens
 from musetalk_core.audio.write import Sound
-from musetalk_core.errors import FaceError, GenerationError, MediaError, ModelError
+from musetalk_core.errors import FaceError, GenerationError, MediaError, ModelError, OptionError
 from musetalk_core.face.crop import CropOptions
 from musetalk_core.face.mask import MaskOptions, full_mask, mask_face, mask_from_user
 from musetalk_core.face.options import TrackOptions
@@ -21,10 +21,10 @@ from musetalk_core.lips.encode import encode_faces
 from musetalk_core.lips.generate import generate_lips
 from musetalk_core.models.load import LoadedModel, load_model
 from musetalk_core.models.registry import FolderLocator
-from musetalk_core.pipeline.avatar import Avatar, FaceTools, crop_faces, make_avatar
+from musetalk_core.pipeline.avatar import Avatar, FaceTools, make_avatar
 from musetalk_core.pipeline.blend import blend_frames, clip_timeline
 from musetalk_core.pipeline.dub import DubSettings, dub
-from musetalk_core.pipeline.masks import mask_frames
+from musetalk_core.pipeline.faces import crop_faces, mask_frames, mask_source
 from musetalk_core.pipeline.speak import Speaker
 from musetalk_core.placement import SingleDevice
 from musetalk_core.portraits.footage import portrait_footage
@@ -83,9 +83,7 @@ def test_stages_one_by_one_give_what_the_speaker_gives(frames, track, speech, mo
     timeline = clip_timeline(N, speech)
     spoken = Speaker([avatar], footage, timeline, model.lips, tools, BlendOptions(), 4).all_frames(speech)
     masks = mask_frames(track, MaskOptions())
-    blended, shown = blend_frames(
-        frames, mouths, track, speech, lambda i: mask_from_user(masks[i], track, i), BlendOptions()
-    )
+    blended, shown = blend_frames(frames, mouths, track, speech, mask_source(track, masks), BlendOptions())
     assert spoken.shape == (F, 200, 240, 3)
     assert np.abs(blended[..., :3] - spoken).max() <= 1 / 255
     assert not np.array_equal(blended[..., :3], frames[timeline.source][..., :3])
@@ -112,20 +110,20 @@ def test_blending_the_crops_changes_next_to_nothing(frames, track, speech) -> No
     )
     for size, limit in ((None, 1), (512, 8)):  # as it is; and enlarged by Lanczos, at the sharpest edge
         crops = frames[:, y1:y2, x1:x2, :3] if size is None else crop_faces(frames[..., :3], range(N), same, size)
-        blended, _ = blend_frames(
-            frames, crops[source], same, speech, lambda i: mask_face(same, i, MaskOptions()), BlendOptions()
-        )
+        blended, _ = blend_frames(frames, crops[source], same, speech, mask_source(same), BlendOptions())
         assert np.abs(blended - frames[source]).max() <= limit / 255
 
 
 def test_what_does_not_belong_together_is_refused(frames, track, speech, mouths) -> None:
     def blend(frames, mouths):
-        blend_frames(frames, mouths, track, speech, lambda i: mask_face(track, i, MaskOptions()), BlendOptions())
+        blend_frames(frames, mouths, track, speech, mask_source(track), BlendOptions())
 
     with pytest.raises(GenerationError, match="11 frames"):
         blend(frames, mouths[:-1])
     with pytest.raises(FaceError, match="240x200"):
         blend(frames[:, :100], mouths)
+    with pytest.raises(OptionError, match="8 frames"):
+        mask_source(track, np.ones((3, 200, 240), np.float32))
     with pytest.raises(ModelError, match="face parser"):
         mask_frames(track, MaskOptions(kind="jaw"))
 

@@ -1,19 +1,60 @@
-"""The masks of source frames: one, or a whole clip's as pictures."""
+"""The face in source frames: its crops, and the masks of where a new mouth may show."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ModelError
+from ..errors import ModelError, OptionError
+from ..face.crop import crop_face
 from ..face.mask import PARSED_KINDS, MaskOptions, full_mask, mask_face, mask_from_user
 from ..progress import Progress, SilentProgress
 from ..types import FaceTrack, MaskPatch
 
 if TYPE_CHECKING:
     from ..face.parse import FaceParser
+
+
+def crop_faces(
+    frames: Sequence[np.ndarray] | np.ndarray,
+    indices: Sequence[int],
+    track: FaceTrack,
+    size: int,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Cut the face out of some source frames.
+
+    Args:
+        frames: n of (H, W, 3).
+        indices: n numbers of these frames in the track.
+        track: the face.
+        size: pixels a side.
+        progress: is told the frames that are done.
+
+    Returns:
+        (n, size, size, 3) in the frames' dtype.
+    """
+    report = progress or SilentProgress()
+    crops = []
+    for frame, index in zip(frames, indices, strict=True):
+        crops.append(crop_face(frame, track.boxes[index], float(track.roll[index]), size))
+        report.advance()
+    return np.stack(crops)
+
+
+def require_masks(drawn: np.ndarray | None, n: int, height: int, width: int) -> None:
+    """Refuse masks that somebody made for other frames.
+
+    Raises:
+        OptionError: neither (H, W) nor (N, H, W).
+    """
+    if drawn is not None and drawn.shape not in ((height, width), (n, height, width)):
+        raise OptionError(
+            f"The mask has the shape {drawn.shape}, the {n} frames are {width} x {height} pixels.",
+            "Give one mask of the frames' size, or one for each frame.",
+        )
 
 
 def frame_mask(
@@ -39,7 +80,11 @@ def mask_source(track: FaceTrack, drawn: np.ndarray | None = None) -> Callable[[
     Args:
         track: the face.
         drawn: (H, W), or (N, H, W) with one for each frame, float in 0..1; None for our own.
+
+    Raises:
+        OptionError: they are for other frames.
     """
+    require_masks(drawn, len(track), track.height, track.width)
     if drawn is None:
         return lambda index: mask_face(track, index, MaskOptions())
     return lambda index: mask_from_user(drawn if drawn.ndim == 2 else drawn[index], track, index)
