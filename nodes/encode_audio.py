@@ -10,6 +10,7 @@ from ..musetalk_core.audio.encode import SpeechOptions, encode_speech
 from ..musetalk_core.errors import OptionError
 from ._bridge.convert import clip_of, rate_of
 from ._bridge.host import HostProgress
+from ._bridge.inputs import fps_input
 from ._bridge.models import heard_in, whisper_of
 from ._bridge.options import inputs_of, options_of
 from ._bridge.types import MUSETALK_SPEECH
@@ -34,15 +35,7 @@ class MuseTalkEncodeAudio(io.ComfyNode):
                 io.AudioEncoderOutput.Input(
                     "audio_encoder_output", optional=True, tooltip="In place of audio and audio_encoder."
                 ),
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=1.0,
-                    max=240.0,
-                    step=0.001,
-                    tooltip="Frames a second of the video: connect that of Get Video Components. A wrong one makes the "
-                    "lips drift; 29.97 and 23.976 stand for 30000/1001 and 24000/1001.",
-                ),
+                fps_input(),
                 *inputs_of(SpeechOptions, advanced=("layout", "silence_level", "noise_margin")),
             ],
             outputs=[

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..musetalk_core.models.recipe import RECIPES
 from ..musetalk_core.placement import DtypeName
+from ._bridge.inputs import dtype_input
 from ._bridge.models import load_lip_model
 from ._bridge.places import find_file, model_names
 
@@ -40,14 +41,7 @@ class MuseTalkLoadModel(io.ComfyNode):
                     "of the released shape for 1.5.",
                     advanced=True,
                 ),
-                io.Combo.Input(
-                    "dtype",
-                    options=[AUTO, "fp32", "fp16", "bf16"],
-                    default=AUTO,
-                    tooltip="Precision. auto is what ComfyUI takes for its own models; fp16 and bf16 are faster on a "
-                    "GPU and halve the memory; fp32 is the most exact.",
-                    advanced=True,
-                ),
+                dtype_input(),
             ],
             outputs=[
                 io.Model.Output(

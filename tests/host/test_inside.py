@@ -1,0 +1,70 @@
+"""The nodes in a real ComfyUI's process: its VAE, its MODEL and what other nodes do to it, its memory manager."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LONGEST_IMPORT = 2.0  # seconds of processor time, as never 1 says
+
+
+@pytest.fixture(scope="module")
+def facts(host: Any, base: Path) -> dict[str, Any]:
+    """Everything that `inside/facts.py` saw."""
+    return dict(host.script("facts.py", base))
+
+
+def test_import(facts: dict[str, Any]) -> None:
+    assert facts["import_seconds"] < LONGEST_IMPORT
+    assert facts["changed"] in ([], ["keys"], ["keys", "modules"], ["modules"])
+    assert set(facts["new_keys"]) <= {"musetalk"}
+    assert facts["old_keys_same"]
+    assert {"nodes", "musetalk_core"} & set(facts["new_modules"]) == set()
+    assert len(facts["nodes"]) == 18
+
+
+def test_the_graph_is_the_core(facts: dict[str, Any]) -> None:
+    assert facts["frames"] == 4  # 0.15 s at 25 frames a second
+    assert facts["lips_difference"] < 1e-3  # of latents up to 20
+    assert facts["picture_difference"] < 1 / 255
+    assert facts["native_decode_difference"] < 1e-4
+    assert facts["native_encode_difference"] < 1e-4
+
+
+def test_what_other_nodes_put_on_the_model(facts: dict[str, Any]) -> None:
+    assert facts["wrapper_calls"] == 1
+    assert facts["wrapper_difference"] < 1e-4
+    assert facts["lora_effect"] > 0.01
+    assert facts["lora_difference"] < 1e-2 * facts["lora_effect"]
+    assert facts["after_lora_difference"] == 0
+    assert facts["saved_difference"] < 1e-2 * facts["lora_effect"]
+
+
+def test_samplers_are_refused_in_one_sentence(facts: dict[str, Any]) -> None:
+    assert facts["sampler"] == (
+        "MuseTalk nano (embedded) paints lips in one step and is not for samplers. "
+        "Connect it to MuseTalk Generate Lips."
+    )
+
+
+def test_sounds_of_any_length_in_the_native_node(facts: dict[str, Any]) -> None:
+    assert facts["long_sound"] == [[1, 1550, 384], 5]
+    assert facts["long_speech"] == [1550, 5, 384]
+
+
+def test_precision(facts: dict[str, Any]) -> None:
+    assert facts["half_weights"] == ["torch.bfloat16"]
+    assert 0 < facts["repeat_difference"] < facts["half_difference"] < 0.1
+
+
+def test_unload_models(facts: dict[str, Any]) -> None:
+    assert {"LipModel", "TinyStage", "WhisperEncoder"} <= set(facts["loaded"])
+    assert facts["loaded_after_unload"] == 0
+    assert facts["after_unload_difference"] == 0
+
+
+@pytest.mark.slow
+def test_torch_compile(host: Any, base: Path) -> None:
+    assert host.script("facts.py", base, "--compile")["compile_difference"] < 1e-4
