@@ -34,7 +34,7 @@ class MuseTalkDecodeFaces(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(
-                    display_name="faces",
+                    display_name="face_images",
                     tooltip="One face for each frame of the output. Upscalers and restorers may stand between this and "
                     "MuseTalk Blend Faces.",
                 )

@@ -32,7 +32,8 @@ class MuseTalkEncodeFaces(io.ComfyNode):
             search_aliases=["lipsync", "lip sync", "musetalk", "vae encode", "talking", "dub"],
             inputs=[
                 io.Image.Input(
-                    "faces", tooltip=f"Crops of MuseTalk Crop Faces. Other sizes are resized to {FACE_SIZE} pixels."
+                    "face_images",
+                    tooltip=f"Crops of MuseTalk Crop Faces. Other sizes are resized to {FACE_SIZE} pixels.",
                 ),
                 io.Vae.Input("vae", tooltip="nano's (MuseTalk Load VAE), sd-vae-ft-mse or TAESD."),
                 io.Image.Input(
@@ -50,9 +51,9 @@ class MuseTalkEncodeFaces(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, faces: Any, vae: Any, batch_size: int, reference: Any = None) -> io.NodeOutput:
+    def execute(cls, face_images: Any, vae: Any, batch_size: int, reference: Any = None) -> io.NodeOutput:
         """Encode the crops."""
-        crops = _crops(faces)
+        crops = _crops(face_images)
         shown = None if reference is None else _crops(reference)
         if shown is not None and len(shown) == 1:
             shown = np.repeat(shown, len(crops), axis=0)

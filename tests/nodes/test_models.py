@@ -49,7 +49,7 @@ def uncancelled(pack: Any) -> Iterator[Any]:
 
 def test_the_graph_is_the_core(pack: Any, parts: Any, audio: Any, faces: torch.Tensor) -> None:
     speech = pack.run("MuseTalkEncodeAudio", audio=audio, audio_encoder=parts.audio_encoder, sync_mode="bounce")[0]
-    masked, reference = pack.run("MuseTalkEncodeFaces", faces=faces, vae=parts.vae)
+    masked, reference = pack.run("MuseTalkEncodeFaces", face_images=faces, vae=parts.vae)
     before = masked["samples"].clone()
     lips = pack.run("MuseTalkGenerateLips", model=parts.model, masked=masked, reference=reference, speech=speech)[0]
     pictures = pack.run("MuseTalkDecodeFaces", latent=lips, vae=parts.vae)[0]
@@ -89,10 +89,10 @@ def test_frames_after_the_sound_keep_their_face(pack: Any, parts: Any, audio: An
 
 def test_crops_of_any_size_and_one_reference(pack: Any, parts: Any, faces: torch.Tensor) -> None:
     large = faces.repeat_interleave(2, 1).repeat_interleave(2, 2)
-    plain = pack.run("MuseTalkEncodeFaces", faces=faces, vae=parts.vae)
-    again = pack.run("MuseTalkEncodeFaces", faces=large, vae=parts.vae)
+    plain = pack.run("MuseTalkEncodeFaces", face_images=faces, vae=parts.vae)
+    again = pack.run("MuseTalkEncodeFaces", face_images=large, vae=parts.vae)
     assert torch.allclose(plain[1]["samples"], again[1]["samples"], atol=1e-4)
-    masked, reference = pack.run("MuseTalkEncodeFaces", faces=faces, vae=parts.vae, reference=faces[:1])
+    masked, reference = pack.run("MuseTalkEncodeFaces", face_images=faces, vae=parts.vae, reference=faces[:1])
     assert torch.equal(masked["samples"], plain[0]["samples"])
     assert torch.equal(reference["samples"], plain[1]["samples"][:1].expand(FACES, -1, -1, -1))
 
@@ -128,10 +128,10 @@ def test_what_is_refused(pack: Any, parts: Any, audio: Any, faces: torch.Tensor)
         ("MuseTalkEncodeAudio", {"audio_encoder_output": {"encoded_audio": None}}, "not trained with"),
         (
             "MuseTalkEncodeFaces",
-            {"faces": faces, "vae": SimpleNamespace(latent_channels=16, latent_dim=2)},
+            {"face_images": faces, "vae": SimpleNamespace(latent_channels=16, latent_dim=2)},
             "16 channels",
         ),
-        ("MuseTalkEncodeFaces", {"faces": faces, "vae": parts.vae, "reference": faces[:2]}, "do not match"),
+        ("MuseTalkEncodeFaces", {"face_images": faces, "vae": parts.vae, "reference": faces[:2]}, "do not match"),
         ("MuseTalkGenerateLips", {**lips, "model": other}, "not a MuseTalk U-Net"),
         ("MuseTalkGenerateLips", {**lips, "masked": {"samples": torch.zeros(2, 16, 4, 4)}}, r"\(2, 16, 4, 4\)"),
         ("MuseTalkGenerateLips", {**lips, "reference": {"samples": torch.zeros(3, 4, 32, 32)}}, "but 3 references"),
@@ -161,7 +161,7 @@ def test_cancel(pack: Any, parts: Any, faces: torch.Tensor, audio: Any, uncancel
     lips = {"model": parts.model, "masked": latent, "reference": latent, "speech": speech}
     for node, inputs in (
         ("MuseTalkEncodeAudio", {"audio": audio, "audio_encoder": parts.audio_encoder}),
-        ("MuseTalkEncodeFaces", {"faces": faces, "vae": parts.vae}),
+        ("MuseTalkEncodeFaces", {"face_images": faces, "vae": parts.vae}),
         ("MuseTalkGenerateLips", lips),
         ("MuseTalkDecodeFaces", {"latent": latent, "vae": parts.vae}),
     ):
@@ -174,7 +174,7 @@ def test_progress(pack: Any, parts: Any, faces: torch.Tensor) -> None:
     import comfy.utils
 
     comfy.utils.ProgressBar.updates.clear()
-    pack.run("MuseTalkEncodeFaces", faces=faces, vae=parts.vae, batch_size=2)
+    pack.run("MuseTalkEncodeFaces", face_images=faces, vae=parts.vae, batch_size=2)
     assert comfy.utils.ProgressBar.updates == [(2, 3, None), (3, 3, None)]
     progress = pack.bridge("host").HostProgress()
     progress.start("anything", 4)

@@ -93,7 +93,7 @@ faces = torch.rand(2, 256, 256, 3, generator=torch.Generator().manual_seed(0))
 noise = torch.randn(1, 1, 2400, generator=torch.Generator().manual_seed(0)) * 0.1
 audio = {"waveform": noise, "sample_rate": 16_000}
 speech = run("MuseTalkEncodeAudio", audio=audio, audio_encoder=encoder)[0]
-masked, reference = run("MuseTalkEncodeFaces", faces=faces, vae=vae)
+masked, reference = run("MuseTalkEncodeFaces", face_images=faces, vae=vae)
 given = {"masked": masked, "reference": reference, "speech": speech}
 
 
