@@ -26,8 +26,9 @@ import comfy.patcher_extension
 import comfy.sd
 import comfy.utils
 import folder_paths
-import nodes
 import torch
+
+import nodes
 
 facts = {}
 name = str(base / "custom_nodes" / "comfyui-musetalk-main")
