@@ -197,20 +197,25 @@ def _pictures(samples: Samples, config: TrainConfig, first: int) -> Tensor:
 
 
 def _losses(student: Student, images: Tensor, config: TrainConfig) -> dict[str, Tensor]:
-    """Each loss times its weight. One half of the pictures is decoded from the teacher's latents."""
-    device = next(student.network.parameters()).device
-    with torch.no_grad():
-        true = student.teacher.encode(images).to(device) * LATENT_SCALE  # (B, 4, h, w) at unit variance
+    """Each loss times its weight; the first pictures are decoded from the teacher's latents."""
+    options, device = config.autoencoder, next(student.network.parameters()).device
+    borrowed = round(options.teacher * len(images))
+    asked = len(images) if options.latent else borrowed
     images = images.to(device)
     own = student.network.encode(images)[0]
-    half = len(images) // 2
-    made = student.network.decode(torch.cat([own[:half], true[half:]]))[0]
-    found = {
-        "latent": config.autoencoder.latent * (own - true).abs().mean(),
-        "pixel": config.loss.pixel * pixel_loss(made, images).mean(),
-    }
+    latents, found = own, {}
+    if asked:
+        with torch.no_grad():
+            true = student.teacher.encode(images[:asked]).to(device) * LATENT_SCALE  # (n, 4, h, w) at unit variance
+        latents = torch.cat([true[:borrowed], own[borrowed:]])
+        if options.latent:
+            found["latent"] = options.latent * (own - true).abs().mean()
+    made = student.network.decode(latents)[0]
+    found["pixel"] = config.loss.pixel * pixel_loss(made, images).mean()
     if student.features is not None:
-        found["perceptual"] = config.loss.perceptual * perceptual_loss(made, images, student.features).mean()
+        side = images.shape[-1]
+        sides = (side, side // 2, side // 4)
+        found["perceptual"] = config.loss.perceptual * perceptual_loss(made, images, student.features, sides).mean()
     return found
 
 

@@ -99,6 +99,9 @@ class AutoencoderOptions(Options):
 
     start: str = option("", "small VAE file to begin with; empty begins with random weights")
     latent: float = option(1.0, "weight of the mean difference from the teacher's latents", low=0.0, high=1000.0)
+    teacher: float = option(
+        0.5, "share of the pictures that are decoded from the teacher's latents, the rest from its own", low=0, high=1
+    )
     masked: float = option(0.3, "share of the pictures whose lower half is black, as the U-Net's input", low=0, high=1)
     window: int = option(
         0,

@@ -5,6 +5,8 @@ Needs torch when it is imported.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -46,17 +48,18 @@ def pixel_loss(made: Tensor, true: Tensor) -> Tensor:
     return (made - true).abs().mean(dim=(1, 2, 3))
 
 
-def perceptual_loss(made: Tensor, true: Tensor, features: nn.Module) -> Tensor:
+def perceptual_loss(made: Tensor, true: Tensor, features: nn.Module, sides: Sequence[int] = PERCEPTUAL_SIDES) -> Tensor:
     """Difference of features, summed over sizes and layers; one value a frame, (B,).
 
     Args:
         made, true: (B, 3, H, W) in -1..1.
         features: gives a list of feature maps of such pictures.
+        sides: of the pictures that it is shown, in pixels, the largest first.
 
     Source: the released loss.
     """
     total = made.new_zeros(len(made))
-    for ours, theirs in zip(pyramid(made, PERCEPTUAL_SIDES), pyramid(true, PERCEPTUAL_SIDES), strict=True):
+    for ours, theirs in zip(pyramid(made, sides), pyramid(true, sides), strict=True):
         with torch.no_grad():
             wanted = features(theirs)
         for found, target in zip(features(ours), wanted, strict=True):
