@@ -150,9 +150,7 @@ patched = comfy.sd.load_lora_for_models(model, None, lora, 0.5, 0)[0]
 patched_lips = lips_of(patched)["samples"]
 facts["lora_effect"] = difference(patched_lips, plain)
 with torch.no_grad():
-    kept = weight.clone()
-    weight.data = kept.float() + 0.5 * up @ down
-    loaded.lips.network.float()
+    weight.copy_(weight.float() + 0.5 * up @ down)
     facts["lora_difference"] = difference(patched_lips, core_lips())
 facts["after_lora_difference"] = difference(lips_of(model)["samples"], plain)
 
