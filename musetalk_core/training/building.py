@@ -65,12 +65,12 @@ def sync_rows(config: TrainConfig) -> int:
     """Rows of the spectrum that the SyncNet of a run hears; 0 without one.
 
     Raises:
-        OptionError: samples are shorter than its window.
+        OptionError: samples are shorter than its window, or, where only a part is generated, longer.
     """
     if not config.loss.sync:
         return 0
     frames = load_sync_judge(Path(config.loss.syncnet)).options.frames
-    if config.data.frames < frames:
+    if config.data.frames < frames or (config.data.generated and config.data.frames > frames):
         raise OptionError(
             f"data.frames is {config.data.frames}, but the SyncNet sees {frames} frames.", f"Set it to {frames}."
         )

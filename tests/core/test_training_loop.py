@@ -331,6 +331,9 @@ def test_a_part_of_the_window_is_generated_and_the_rest_is_true(data, nano_folde
         assert torch.equal(sample["mel"], mel[row : row + 16].T)  # of the whole window, not of the targets
         trainer.run()
         assert read_log(tmp_path / f"{views}" / "log.jsonl")[0]["sync"] > 0
+    longer = {"frames": 8, "generated": 2}  # the run could lie where the SyncNet does not look
+    with pytest.raises(OptionError, match="5 frames"):
+        Trainer(make_config(settings(data, nano_folder, tmp_path / "longer", loss=loss, data=longer)))
 
 
 def test_another_sound_encoder_is_refused(data, nano_folder, tmp_path):
