@@ -157,13 +157,13 @@ class SpeechStream:
         """Spectra, levels and activity of the sound up to this cell of the grid."""
         while self._cells < cells:
             if self._cells == 0:
-                beginning = self._samples.take(GRID_SAMPLES + WINDOW // 2)
+                beginning = self._samples.take(GRID_SAMPLES + EDGE - WINDOW // 2)
                 # Source: Whisper's spectra begin with the sound mirrored at its first sample.
                 samples = np.concatenate([beginning[WINDOW // 2 : 0 : -1], beginning])
             else:
                 samples = np.concatenate([self._edge, self._samples.take(GRID_SAMPLES)])
             self._edge = samples[-EDGE:]
-            mel = self._encoder.log_mel(samples[: GRID_SAMPLES + EDGE])
+            mel = self._encoder.log_mel(samples)
             self._mel.append(mel)
             self._loudest = max(self._loudest, float(mel.max()))
             # The spectrum of a step begins half a window before it.
