@@ -19,6 +19,9 @@ class LossOptions(Options):
     latent_lips: float = option(3.0, "what is added to the weight around the lips", low=0.0, high=100.0)
     pixel: float = option(1.0, "mean difference of pixels in -1..1", low=0.0, high=1000.0)
     perceptual: float = option(0.01, "difference of features at four sizes", low=0.0, high=1000.0)
+    mouth: float = option(0.0, "mean difference of pixels in the mouth's window", low=0.0, high=1000.0)
+    mouth_perceptual: float = option(0.0, "difference of features in the mouth's window", low=0.0, high=1000.0)
+    mouth_side: int = option(96, "side at which these two see the mouth, a multiple of 4", low=32, high=512, unit="px")
     features: Literal["random", "vgg19"] = option(
         "random", "whose features: fixed random filters, which need no file, or VGG19"
     )
@@ -30,6 +33,7 @@ class LossOptions(Options):
     )
     critic_start: int = option(1000, "first update at which the discriminators count", low=0, unit="updates")
     critic_side: int = option(256, "side of the pictures that discriminators see", low=64, high=1024, unit="px")
+    critic_channels: int = option(64, "of the discriminators' first layer; doubled three times", low=4, high=256)
     critic_scales: int = option(1, "sizes that discriminators see, each half of the last", low=1, high=3)
     sync: float = option(0.0, "sync loss", low=0.0, high=100.0)
     syncnet: str = option(
@@ -39,7 +43,8 @@ class LossOptions(Options):
     @property
     def pixels(self) -> bool:
         """Whether any loss needs decoded pictures."""
-        return any((self.pixel, self.perceptual, self.face_critic, self.mouth_critic, self.sync))
+        mouth = (self.mouth, self.mouth_perceptual, self.mouth_critic)
+        return any((self.pixel, self.perceptual, self.face_critic, self.sync, *mouth))
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,13 +75,13 @@ def build_judges(options: LossOptions, device: torch.device) -> Judges:
         ModelError: a file is missing or of another network.
     """
     features: nn.Module | None = None
-    if options.perceptual:
+    if options.perceptual or options.mouth_perceptual:
         features = VGG19Features(Path(options.vgg19)) if options.features == "vgg19" else RandomFeatures()
         features = features.to(device, torch.float32).eval()
     sync = load_sync_judge(Path(options.syncnet)).to(device, torch.float32) if options.sync else None
     sides = [options.critic_side >> k for k in range(options.critic_scales)]
     critics = {
-        name: Critic(PatchDiscriminator().to(device), sides)
+        name: Critic(PatchDiscriminator([options.critic_channels << k for k in range(4)]).to(device), sides)
         for name, weight in (("face", options.face_critic), ("mouth", options.mouth_critic))
         if weight
     }
@@ -168,6 +168,8 @@ class Step:
         if weights.pixel or weights.perceptual:
             both = in_chunks(self._by_frame, pictures, batch.true, size=self._chunk).mean(dim=0)
             found["pixel"], found["perceptual"] = weights.pixel * both[0], weights.perceptual * both[1]
+        if weights.mouth or weights.mouth_perceptual:
+            found |= self._mouth(pictures, batch)
         for name, critic in self._judges.critics.items():
             if update >= weights.critic_start:
                 fake, real = critic_views(name, pictures, batch, weights.critic_side)
@@ -192,6 +194,16 @@ class Step:
             [pixel, torch.zeros_like(pixel) if features is None else perceptual_loss(made, true, features)], 1
         )
 
+    def _mouth(self, pictures: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The same two losses in the mouth's window."""
+        weights, side = self._loss, self._loss.mouth_side
+        fake, real = mouth_views(pictures, batch, side)
+        found = {"mouth": weights.mouth * pixel_loss(fake, real).mean()}
+        if weights.mouth_perceptual and self._judges.features is not None:
+            seen = perceptual_loss(fake, real, self._judges.features, (side, side // 2, side // 4))
+            found["mouth perceptual"] = weights.mouth_perceptual * seen.mean()
+        return found
+
     def _sync(self, judge: SmallSyncNet | ReleasedSyncNet, pictures: Tensor, batch: Batch) -> Tensor:
         window = sync_window(batch, pictures)[:, : judge.options.frames]
         return sync_loss((judge.see(window) * judge.hear(batch.mel)).sum(dim=1))
@@ -211,6 +223,11 @@ def critic_views(name: str, pictures: Tensor, batch: Batch, side: int) -> tuple[
     """What a discriminator sees of made and true faces: all, or the mouth."""
     if name == "face":
         return pictures, batch.true
+    return mouth_views(pictures, batch, side)
+
+
+def mouth_views(pictures: Tensor, batch: Batch, side: int) -> tuple[Tensor, Tensor]:
+    """The mouth's window of made and true faces, (N, 3, side, side) each."""
     return cut_windows(pictures, batch.mouths, side), cut_windows(batch.true, batch.mouths, side)
 
 

@@ -107,3 +107,25 @@ def test_the_small_vae_is_called_as_taesd_is_and_its_file_loads(tmp_path):
     assert vae.decode(latents).shape == images.shape
     alone = vae.encode(images[:1])
     assert torch.allclose(alone, latents[:1], atol=1e-5)  # pictures of a batch do not touch each other
+
+
+def test_losses_of_the_mouth_look_at_the_mouth_alone():
+    from musetalk_core.training.config import make_config
+    from musetalk_core.training.step import Batch, Step, build_judges
+
+    config = make_config({"loss": {"pixel": 0.0, "perceptual": 0.0, "mouth": 1.0, "mouth_perceptual": 0.5}})
+    assert config.loss.pixels
+    step = Step.__new__(Step)
+    step._loss, step._chunk = config.loss, 0
+    step._judges = build_judges(config.loss, torch.device("cpu"))
+    window = torch.tensor([[64.0, 128.0, 192.0, 256.0]])
+    true = torch.rand(1, 3, 256, 256) * 2 - 1
+    none = torch.zeros(1)
+    batch = Batch(none, none, none, true, None, window, none, 1)
+    pictures = (torch.rand(1, 3, 256, 256) * 2 - 1).requires_grad_(True)
+    found = step.losses(batch, none, pictures, 0)
+    assert set(found) == {"mouth", "mouth perceptual"}
+    sum(found.values()).backward()
+    assert pictures.grad[:, :, 130:250, 70:190].abs().sum() > 0
+    assert pictures.grad[:, :, :120].abs().max() == 0
+    assert pictures.grad[:, :, :, :60].abs().max() == 0
