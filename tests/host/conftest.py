@@ -28,7 +28,7 @@ INSIDE = Path(__file__).parent / "inside"  # scripts that run in the host's inte
 FOLDER = "comfyui-musetalk-main"  # as GitHub's zip names it
 # What ComfyUI and the pack cannot start without; imported, because a wheel may be there and broken.
 NEEDED = "torch, torchvision, torchaudio, torchsde, aiohttp, alembic, comfyui_frontend_package, diffusers, cv2, librosa"
-START_SECONDS, RUN_SECONDS = 180, 300  # a busy machine of two cores
+START_SECONDS, RUN_SECONDS = 600, 600  # a busy machine of two cores
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,10 @@ class _Port:
 
 
 class _Socket:
+    def __init_subclass__(cls):
+        cls.Input = type("Input", (cls.Input,), {"type": cls.__name__})
+        cls.Output = type("Output", (cls.Output,), {"type": cls.__name__})
+
     class Input(_Port):
         def __init__(self, id, display_name=None, optional=False, tooltip=None, lazy=None, advanced=None):
             super().__init__(id, display_name, tooltip, optional=optional)
