@@ -172,7 +172,8 @@ def managed(model: nn.Module, device: torch.device, *, dynamic: bool = True) -> 
 
 
 def load(patcher: Any) -> None:
-    """Bring a model to its device; others are moved away for it when the room is short."""
+    """Bring a model to its device; others are moved away for it when the room is short. A cancel is heard here too."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
     comfy.model_management.load_models_gpu([patcher], memory_required=WORKING_MEMORY)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import comfy.latent_formats
 import comfy.model_base
+import comfy.model_management
 import comfy.sd
 import comfy.supported_models_base
 import comfy.taesd.taesd
@@ -199,6 +200,7 @@ class HostAutoencoder:
         return images.cpu().float().movedim(-1, 1) * 2 - 1
 
     def _require(self, dtype: torch.dtype | None) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()  # between the networks of a batch too
         if dtype not in (None, self._vae.vae_dtype):
             raise GenerationError(
                 f"The VAE gave values that are not finite in {self._vae.vae_dtype}.", "Start ComfyUI with --fp32-vae."
