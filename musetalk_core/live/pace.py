@@ -108,7 +108,7 @@ class Player:
         epoch, slot = self._epoch, session.next_slot()
         if self._newest is None or self._start is None:
             self._newest = await clock.run(lambda: session.paint(slot))
-            self._start = clock.now()
+            self._start = clock.now() - float(slot.time)
         else:
             self._request(slot)
         await clock.sleep_until(self._start + float(slot.time))

@@ -39,7 +39,7 @@ from .mouth import Mouth
 from .sound import SoundIn, Utterance, checked
 
 if TYPE_CHECKING:
-    pass
+    import torch
 
 STEP_MS = 1000 // ENCODER_HZ
 OVER = 1  # second of silence in place of sound after which an utterance ends
@@ -85,6 +85,7 @@ class LiveSession:
         options: delay and sound rate.
         speech: silence gate.
         blend: how mouths are put back.
+        rest: what closes the mouth (`closed_mouth` of the audio encoder); sessions of one model may share it.
 
     Raises:
         ModelError: the audio encoder is not the one that the model was trained with.
@@ -100,6 +101,7 @@ class LiveSession:
         options: LiveOptions | None = None,
         speech: SpeechOptions | None = None,
         blend: BlendOptions | None = None,
+        rest: torch.Tensor | None = None,
     ) -> None:
         require_encoder(model.recipe, model.audio.identity)
         if len(avatar.track) != len(footage.clock):
@@ -113,7 +115,7 @@ class LiveSession:
         self._painter = MouthPainter(avatar, model.lips, tools, blend or BlendOptions(), 1, self.seconds)
         self._encoder = model.audio
         self._speech = speech or SpeechOptions()
-        self._rest = closed_mouth(model.audio)
+        self._rest = closed_mouth(model.audio) if rest is None else rest
         self._inbox: deque[tuple[np.ndarray, int]] = deque()
         self._lock = threading.Lock()  # of what follows
         self._painting = threading.Lock()  # of the painter and the utterance's stream
@@ -214,8 +216,8 @@ class LiveSession:
         """
         with self._painting:
             with self._lock:
-                epoch = self._epoch
-            mouth = self._follow(slot)
+                epoch, stood, closing = self._epoch, self._mouth, self._closing
+            mouth = self._follow(slot, stood, closing)
             source = self._cycle.at((slot.number + Fraction(1, 2)) / self.fps)
             with timed(self.seconds, "read"):
                 picture = self._footage.read([source])[0]
@@ -292,11 +294,11 @@ class LiveSession:
         self._number += 1
         return Slot(number, number / self.fps, samples, utterance)
 
-    def _follow(self, slot: Slot) -> Mouth:
-        """How the mouth stands at a slot, frame by frame from where it stood."""
+    def _follow(self, slot: Slot, mouth: Mouth, closing: Mouth | None) -> Mouth:
+        """How the mouth stands at a slot, frame by frame from where it stood, and from where one was interrupted."""
         import torch
 
-        mouth, utterance, closing = self._mouth, slot.utterance, self._closing
+        utterance = slot.utterance
         origin = None if utterance is None else utterance.origin
         left = 0.0
         while mouth.number < slot.number:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
+from musetalk_core.audio.rest import closed_mouth
 from musetalk_core.errors import MediaError, OptionError
 from musetalk_core.live.frames import LiveFrame
 from musetalk_core.live.pace import Player, av_frames
@@ -53,9 +54,10 @@ def avatar(footage: ArrayFootage, tools: FaceTools) -> Avatar:
 @pytest.fixture(scope="module")
 def begin(avatar: Avatar, footage: ArrayFootage, tools: FaceTools, model: LoadedModel) -> Callable[..., LiveSession]:
     """Makes a session; options by name."""
+    rest = closed_mouth(model.audio)
 
     def make(**options: int) -> LiveSession:
-        return LiveSession(avatar, footage, model, tools, LiveOptions(**{"sound_rate": OUT, **options}))
+        return LiveSession(avatar, footage, model, tools, LiveOptions(**{"sound_rate": OUT, **options}), rest=rest)
 
     return make
 
