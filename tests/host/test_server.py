@@ -11,6 +11,7 @@ import pytest
 
 FOLDER = "comfyui-musetalk-main"
 RANDOM = "random"
+CANCEL_SECONDS = 30  # a second on a machine that is free
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,8 @@ def test_every_node_is_there(catalogue: dict[str, Any]) -> None:
     for entry in ours.values():
         assert entry["python_module"] == f"custom_nodes.{FOLDER}"
         assert entry["category"] == "MuseTalk"
-        for ports in entry["input"].values():
+        for kind in ("required", "optional"):
+            ports = entry["input"].get(kind, {})
             assert [name for name, (_, *more) in ports.items() if not (more and more[0].get("tooltip"))] == []
         assert all(entry["output_tooltips"])
 
@@ -137,18 +139,18 @@ def test_unload_models_gives_the_memory_back(server: Any, prompt: Any) -> None:
 
 def test_cancel_stops(server: Any, prompt: Any) -> None:
     nodes = discrete(speech={"audio": ["silence", 0]})
-    prompt_id, errors = server.queue(prompt(silence=("EmptyAudio", {"duration": 1800.0}), **nodes))
+    prompt_id, errors = server.queue(prompt(silence=("EmptyAudio", {"duration": 600.0}), **nodes))
     assert errors == {}
     while not server.get("/queue")["queue_running"]:
         time.sleep(0.05)
-    time.sleep(2)  # it hears half an hour of silence by now, or is about to
+    time.sleep(1)  # it draws, tracks, or hears ten minutes of silence by now
     asked = time.monotonic()
     server.post("/interrupt", {})
     outcome = server.wait(prompt_id)
     print(f"cancelled after {time.monotonic() - asked:.1f} s")  # noqa: T201
     assert outcome.status == "error"
     assert outcome.outputs == {}
-    assert time.monotonic() - asked < 10
+    assert time.monotonic() - asked < CANCEL_SECONDS
 
 
 def test_the_same_prompt_twice(server: Any, prompt: Any) -> None:
