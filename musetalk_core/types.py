@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from .errors import FaceError, MediaError
+from .progress import Progress
 from .timeline import Clock, SyncMode
 
 if TYPE_CHECKING:
     import torch
 
 SPEECH_RATE = 16_000  # Hz; what Whisper hears
+SHOWN_FRAMES = 8  # frames read between two reports
 ENCODER_HZ = 50  # audio steps a second; Whisper: 16 kHz / hop 160 / stride 2
 
 
@@ -56,6 +58,25 @@ def frame_chunks(footage: Footage, size: int) -> Iterator[np.ndarray]:
     n = len(footage.clock)
     for start in range(0, n, size):
         yield footage.read(range(start, min(n, start + size)))
+
+
+def all_frames(footage: Footage, stage: str, progress: Progress) -> np.ndarray:
+    """All frames at once, (N, H, W, 3), of footage that fits into memory.
+
+    Args:
+        footage: N frames.
+        stage: what this is called in the progress.
+        progress: reports frames, and shows the newest.
+    """
+    progress.start(stage, len(footage.clock))
+    frames: np.ndarray | None = None
+    at = 0
+    for chunk in frame_chunks(footage, SHOWN_FRAMES):
+        frames = np.empty((len(footage.clock), *chunk.shape[1:]), chunk.dtype) if frames is None else frames
+        frames[at : at + len(chunk)] = chunk
+        at += len(chunk)
+        progress.advance(len(chunk), chunk[-1] if chunk.dtype == np.uint8 else None)
+    return footage.read([]) if frames is None else frames
 
 
 @dataclass(frozen=True, slots=True, eq=False)

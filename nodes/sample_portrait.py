@@ -10,7 +10,9 @@ from comfy_api.latest import InputImpl, Types, io
 from ..musetalk_core.audio.read import read_audio
 from ..musetalk_core.portraits.footage import portrait_footage
 from ..musetalk_core.portraits.sample import sample_speech
+from ..musetalk_core.types import all_frames
 from ._bridge.convert import audio_of, image_of, rate_of
+from ._bridge.host import HostProgress
 from ._bridge.inputs import FPS
 
 
@@ -66,6 +68,6 @@ class MuseTalkSamplePortrait(io.ComfyNode):
         footage = portrait_footage(seed, seconds, rate, width=width, height=height, people=people)
         clip = read_audio(sample_speech())
         said = np.resize(clip.samples, max(1, round(footage.clock.seconds * clip.rate)))
-        image, audio = image_of(footage.read(range(len(footage.clock)))), audio_of(said[None], clip.rate)
+        image, audio = image_of(all_frames(footage, "drawing", HostProgress())), audio_of(said[None], clip.rate)
         video = InputImpl.VideoFromComponents(Types.VideoComponents(images=image, audio=audio, frame_rate=rate))
         return io.NodeOutput(video, image, audio)

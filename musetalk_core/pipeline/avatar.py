@@ -23,7 +23,7 @@ from ..models.checkpoint import read_checkpoint, save_safetensors
 from ..models.recipe import FACE_SIZE
 from ..progress import Progress, SilentProgress
 from ..timeline import Clock
-from ..types import FaceTrack, Footage, MaskPatch
+from ..types import FaceTrack, Footage, MaskPatch, all_frames
 from ..video.read import ArrayFootage
 from .faces import crop_faces, frame_mask, require_masks
 
@@ -210,7 +210,7 @@ def make_avatar(
         crops = crop_faces(list(pictures), indices, avatar.track, tools.face_size)
         parts.update(zip(indices, make_parts(list(pictures), crops, indices, avatar.track, tools), strict=True))
         report.advance(len(indices))
-    frames = _as_bytes(footage.read(range(len(footage.clock)))) if embed_frames else None
+    frames = _as_bytes(all_frames(footage, "embedding frames", report)) if embed_frames else None
     return dataclasses.replace(avatar, parts=parts, frames=frames)
 
 
