@@ -49,7 +49,7 @@ def discrete(**changes: Any) -> dict[str, Any]:
         "track": ("MuseTalkTrackFaces", {"image": ["portrait", 1]}),
         "crop": ("MuseTalkCropFaces", {"image": ["portrait", 1], "faces": ["track", 0]}),
         "speech": ("MuseTalkEncodeAudio", {"audio": ["portrait", 2], "audio_encoder": ["encoder", 0]}),
-        "encode": ("MuseTalkEncodeFaces", {"faces": ["crop", 0], "vae": ["vae", 0]}),
+        "encode": ("MuseTalkEncodeFaces", {"face_images": ["crop", 0], "vae": ["vae", 0]}),
         "lips": (
             "MuseTalkGenerateLips",
             {"model": ["model", 0], "masked": ["encode", 0], "reference": ["encode", 1], "speech": ["speech", 0]},
