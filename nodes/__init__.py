@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from ._bridge.places import register_folder
+from ._bridge.replacements import register_replacements
 from .blend_faces import MuseTalkBlendFaces
 from .crop_faces import MuseTalkCropFaces
 from .decode_faces import MuseTalkDecodeFaces
@@ -50,8 +51,9 @@ class MuseTalkExtension(ComfyExtension):
     """What ComfyUI asks for the nodes."""
 
     async def on_load(self) -> None:
-        """Name the model folder before any loader's menu is drawn up."""
+        """Name the model folder before any loader's menu is drawn up; say which old nodes ours replace."""
         register_folder()
+        await register_replacements(MuseTalkDubVideo)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """The nodes."""

@@ -49,6 +49,8 @@ WITHOUT_SUFFIX = {
     "scripts/demo",
 }
 WEIGHTS = {".tflite", ".safetensors"}
+PICTURES = {".png", ".jpg"}
+DRAWN = ("assets/", "web/docs/", "example_workflows/")  # folders of pictures that our own code drew
 SOUNDS = {"musetalk_core/portraits/speech.wav"}  # said by a synthetic voice
 
 
@@ -124,11 +126,24 @@ def test_only_files_that_belong_here_are_committed() -> None:
         suffix = PurePosixPath(path).suffix
         if suffix in WEIGHTS:
             return "/weights/" in path
+        if suffix in PICTURES:
+            return path.startswith(DRAWN)
         return suffix in TEXT or path in WITHOUT_SUFFIX | SOUNDS
 
-    # Pictures, sound and video show people; ours are drawn by the tests. Drawn pictures of a later version need a
-    # folder and a row here.
+    # Pictures, sound and video show people; ours are drawn.
     assert [path for path in committed() if not belongs(path)] == []
+
+
+def test_the_registry_can_show_the_pack() -> None:
+    comfy = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["comfy"]
+    assert set(comfy) == {"PublisherId", "DisplayName", "Icon", "Banner", "requires-comfyui"}
+    assert "comfyui" not in PROJECT["name"].lower()
+    assert "Operating System :: OS Independent" in PROJECT["classifiers"]
+    sizes = {"Icon": (400, 400), "Banner": (1260, 540)}
+    for name, size in sizes.items():
+        head = (REPO / comfy[name]).read_bytes()[:24]
+        assert head[:8] == b"\x89PNG\r\n\x1a\n"
+        assert (int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")) == size
 
 
 def test_no_file_is_huge() -> None:

@@ -59,6 +59,14 @@ class io:
         def result(self):
             return self.args
 
+    class NodeReplace:
+        def __init__(self, new_node_id, old_node_id, old_widget_ids=None, input_mapping=None, output_mapping=None):
+            self.new_node_id = new_node_id
+            self.old_node_id = old_node_id
+            self.old_widget_ids = old_widget_ids
+            self.input_mapping = input_mapping
+            self.output_mapping = output_mapping
+
     @staticmethod
     def Custom(io_type):
         return type(io_type, (_Socket,), {"io_type": io_type})
@@ -127,6 +135,19 @@ class io:
                 default = next(iter(options), None) if default is None else default
                 more = {"options": options, "advanced": advanced}
                 super().__init__(id, display_name, tooltip, optional=optional, default=default, **more)
+
+
+_replacements = []
+
+
+class _NodeReplacement:
+    async def register(self, node_replace):
+        _replacements.append(node_replace)
+
+
+class ComfyAPI:
+    def __init__(self):
+        self.node_replacement = _NodeReplacement()
 
 
 class Types:
