@@ -230,7 +230,15 @@ def test_the_sound_of_a_video_keeps_its_place_beside_the_picture(offset: Fractio
 
 
 @pytest.mark.parametrize(
-    "name", ["with space.wav", "%08d.wav", "声音 音.wav", "emoji 😀.wav", "a:b.wav", "a.wav; touch x; .wav"]
+    "name",
+    [
+        "with space.wav",
+        "%08d.wav",
+        "\u58f0\u97f3 \u97f3.wav",
+        "emoji \U0001f600.wav",
+        "a:b.wav",
+        "a.wav; touch x; .wav",
+    ],
 )
 def test_any_file_name_works(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

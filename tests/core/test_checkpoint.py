@@ -34,7 +34,7 @@ def same(found: dict, wanted: dict) -> bool:
     return set(found) == set(wanted) and all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
-@pytest.mark.parametrize("name", ["w.safetensors", "Ü 好 %08d.safetensors"])
+@pytest.mark.parametrize("name", ["w.safetensors", "Ü \u597d %08d.safetensors"])
 def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
     header = {"format": "x", "version": 3, "nested": {"size": [1, 2]}}
     save_safetensors(tmp_path / "new folder" / name, WEIGHTS, header)

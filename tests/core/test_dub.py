@@ -308,13 +308,15 @@ def test_cancel_at_any_report_leaves_nothing(portrait: np.ndarray, model: Loaded
     assert len(frames_of(tmp_path / "out.mkv")) == 10
 
 
-@pytest.mark.parametrize("name", ["with space.mkv", "%08d.mkv", "中文 说话.mkv", "😀.mkv", "a.mp4; touch x; .mkv"])
+@pytest.mark.parametrize(
+    "name", ["with space.mkv", "%08d.mkv", "\u4e2d\u6587 \u8bf4\u8bdd.mkv", "\U0001f600.mkv", "a.mp4; touch x; .mkv"]
+)
 def test_odd_names(blank: np.ndarray, model: LoadedModel, tmp_path: Path, name: str) -> None:
     settings = DubSettings(run=DubOptions(no_face="pass"), write=LOSSLESS)
-    sound = write_sound(tmp_path / "ton 😀 %d.wav", 1.2)
+    sound = write_sound(tmp_path / "ton \U0001f600 %d.wav", 1.2)
     run(ArrayFootage(blank, FPS), sound, tmp_path / name, model, settings=settings)
     assert (frames_of(tmp_path / name) == blank).all()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "ton 😀 %d.wav"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "ton \U0001f600 %d.wav"])
 
 
 def test_a_missing_folder_is_named(blank: np.ndarray, model: LoadedModel, tmp_path: Path) -> None:

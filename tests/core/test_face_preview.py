@@ -71,7 +71,7 @@ def test_pictures_are_written_under_any_name(tmp_path: Path) -> None:
 
     picture = np.zeros((8, 9, 3), np.uint8)
     picture[..., 0] = 200  # red
-    path = tmp_path / "脸 %08d 🙂.png"
+    path = tmp_path / "\u8138 %08d \U0001f642.png"
     write_picture(path, picture)
     again = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
     np.testing.assert_array_equal(again, picture)

@@ -339,8 +339,8 @@ def test_what_is_no_video_is_refused_with_a_fix(tmp_path: Path) -> None:
     [
         "with space.mp4",
         "%08d.mp4",
-        "视频 中文.mp4",
-        "emoji 😀.mp4",
+        "\u89c6\u9891 \u4e2d\u6587.mp4",
+        "emoji \U0001f600.mp4",
         "a:b.mp4",
         "a.mp4; touch x; .mp4",
         "-i.mp4",
@@ -369,7 +369,7 @@ def test_the_digest_is_of_the_content(tmp_path: Path) -> None:
 
 def test_an_image_is_one_upright_frame(tmp_path: Path) -> None:
     picture = pictures(1)[0]
-    path = tmp_path / "bild 图.png"
+    path = tmp_path / "bild \u56fe.png"
     path.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
     footage = open_footage(path)
     assert len(footage.clock) == 1

@@ -244,8 +244,8 @@ def test_a_video_may_be_written_over_its_own_source(tmp_path: Path) -> None:
     [
         "with space.mp4",
         "%08d.mp4",
-        "视频 中文.mp4",
-        "emoji 😀.mkv",
+        "\u89c6\u9891 \u4e2d\u6587.mp4",
+        "emoji \U0001f600.mkv",
         "a:b.mp4",
         "a.mp4; touch x; .mp4",
         "-y.mov",
