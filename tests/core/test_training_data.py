@@ -24,9 +24,11 @@ from musetalk_core.portraits.footage import portrait_footage
 from musetalk_core.portraits.motion import speech_motion
 from musetalk_core.timeline import Clock
 from musetalk_core.training import cutting
+from musetalk_core.training.balance import Clip
 from musetalk_core.training.cutting import CutOptions, Watched, _sounds, at_rate, find_runs, to_int16
-from musetalk_core.training.dataset import Clip, DataOptions, Samples, _mel, _open, _tokens, open_clips
+from musetalk_core.training.dataset import DataOptions, Samples, _open, open_clips
 from musetalk_core.training.framing import FramingOptions
+from musetalk_core.training.hearing import clip_mel, clip_tokens
 from musetalk_core.training.prepare import (
     Job,
     PrepareOptions,
@@ -275,10 +277,10 @@ def test_defect_09_sound_beyond_30_s_is_that_of_its_own_time(nano_folder: Path, 
         save_safetensors(path, tensors, header)
         file = _open(path)
         frames = np.arange(last - first)
-        assert torch.allclose(_tokens(file, frames, 0.0, header), expected[first:last], atol=5e-3)
+        assert torch.allclose(clip_tokens(file, frames, 0.0, header), expected[first:last], atol=5e-3)
         row = int(80 * (first + 10) / 25)
-        assert np.allclose(_mel(file, 10, 0.0, 52, header), mel[row : row + 52].T)
-        late = _mel(file, 10, 0.1, 52, header)
+        assert np.allclose(clip_mel(file, 10, 0.0, 52, header), mel[row : row + 52].T)
+        late = clip_mel(file, 10, 0.1, 52, header)
         assert np.allclose(late, mel[row + 8 : row + 60].T)
 
 
