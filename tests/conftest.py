@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +53,14 @@ def nano_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec.loader.exec_module(script)
     folder: Path = script.write_random_model(tmp_path_factory.mktemp("models") / "random nano")
     return folder
+
+
+@pytest.fixture(scope="session")
+def workflows() -> Iterator[ModuleType]:
+    """scripts/make_workflows.py, which makes the example workflows and reads them."""
+    sys.path.insert(0, str(REPO / "scripts"))
+    yield importlib.import_module("make_workflows")
+    sys.path.remove(str(REPO / "scripts"))
 
 
 @pytest.fixture(scope="session")

@@ -119,6 +119,7 @@ class io:
             def __init__(self, id, display_name=None, optional=False, tooltip=None, default=None, min=None, max=None,
                          step=None, control_after_generate=None, advanced=None):  # fmt: skip
                 more = {"min": min, "max": max, "step": step, "advanced": advanced}
+                more["control_after_generate"] = control_after_generate
                 super().__init__(id, display_name, tooltip, optional=optional, default=default, **more)
 
     class Float(_Socket):
