@@ -65,7 +65,6 @@ SAMPLES = SENTENCE * SPEECH_RATE // int(FPS)
 TRAINED = ("s2", "s3", "s4", "s5", "s30", "s11")  # beside s1; their clips were trained on
 KEPT_OUT = ("s26", "s33")
 SINGLES = ("s6", "s7", "s8", "s9", "s20", "u1", "u2", "u3")  # kept out too
-TRAINED_MOST = 5  # clips of each trained speaker
 DRAWN_MOST, ELSEWHERE_MOST = 10, 4  # sentences that the drawn face and those from elsewhere say
 ELSEWHERE = ("liveportrait_d12", "videoretalking_2", "st_Obama_clip1")
 ELSEWHERE_FRAMES = 100
@@ -176,7 +175,7 @@ class Bench:
         """People it was trained on: new sentences of s1, known ones of the others."""
         rows = rows_of("s1, held out", self.three([self.heldout], "a"))
         for name in TRAINED:
-            rows += rows_of(f"{name}, trained on", self.three([self.speaker(name, TRAINED_MOST)], "a"))
+            rows += rows_of(f"{name}, trained on", self.three([self.speaker(name, self.args.others)], "a"))
         print(markdown(rows))
         own, other = rows[0], rows[1]
         for row in (own, other):
@@ -278,6 +277,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", default="a,b,c,d,e", help="parts, by comma")
     parser.add_argument("--sentences", type=int, default=20, help="most clips of each person, at least 2")
+    parser.add_argument("--others", type=int, default=5, help="part a: most clips of each speaker but s1, at least 2")
     parser.add_argument("--photo", type=Path, help="a portrait for part d instead of scikit-image's astronaut")
     parser.add_argument("--teacher", type=Path, help="part e: a file of TAESD, to compare the VAE with")
     parser.add_argument("--gpu", action="store_true", help="the bars of a model that was trained on a GPU")
