@@ -251,7 +251,7 @@ def blueprint(catalogue: Catalogue) -> dict[str, Any]:
         ends[name] = _port(nodes[node].kind, widget, catalogue)
         nodes[node] = Node(nodes[node].kind, {**nodes[node].inputs, widget: ("inputs", name)})
     made, links = graph(nodes, catalogue, ends)
-    results = {"images": ("blend", "images"), "mask": ("blend", "mask"), "faces": ("track", "preview")}
+    results = {"images": ("blend", "images"), "mask": ("blend", "mask"), "preview": ("track", "preview")}
     numbers = dict(zip(nodes, made, strict=True))
     boxes = place(groups, made, 0)
     outputs = []

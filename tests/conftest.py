@@ -56,11 +56,17 @@ def nano_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def workflows() -> Iterator[ModuleType]:
-    """scripts/make_workflows.py, which makes the example workflows and reads them."""
+def scripts() -> Iterator[None]:
+    """Lets the scripts be imported, which import each other."""
     sys.path.insert(0, str(REPO / "scripts"))
-    yield importlib.import_module("make_workflows")
+    yield
     sys.path.remove(str(REPO / "scripts"))
+
+
+@pytest.fixture(scope="session")
+def workflows(scripts: None) -> ModuleType:
+    """scripts/make_workflows.py, which makes the example workflows and reads them."""
+    return importlib.import_module("make_workflows")
 
 
 @pytest.fixture(scope="session")
