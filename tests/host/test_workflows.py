@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from musetalk_core.audio.read import read_audio
-from musetalk_core.models.registry import EMBEDDED
+from musetalk_core.models.registry import EMBEDDED, NANO_FILES
 from musetalk_core.portraits.footage import portrait_footage
 from musetalk_core.video.probe import probe
 from musetalk_core.video.read import VideoFootage
@@ -27,7 +27,9 @@ RANDOM = {
     ("MuseTalkLoadModel", "model"): "unet",
     ("MuseTalkSpeak", "model_name"): "unet",
     ("MuseTalkLoadVAE", "vae"): "vae",
+    ("MuseTalkLoadAudioEncoder", "audio_encoder"): "audio_encoder",
 }
+EMBEDS_NANO = all((EMBEDDED / name).is_file() for name in NANO_FILES)
 RELEASED = {"1.5": "nano", "sd-vae-ft-mse": "nano", "whisper-tiny": "whisper-tiny.en"}  # we have none of these files
 DETECTOR = "mediapipe_face_fp32.safetensors"
 # Seconds and frames a second of what each example saves as it is shared.
@@ -80,7 +82,7 @@ def _with_models(node: dict[str, Any]) -> None:
         if node["class_type"].startswith("MuseTalk") and isinstance(value, str):
             inputs[key] = RELEASED.get(value, value)
     for (kind, key), file in RANDOM.items():
-        if node["class_type"] == kind and not (EMBEDDED / f"{file}.safetensors").is_file():
+        if node["class_type"] == kind and not EMBEDS_NANO:
             inputs[key] = str(Path("random", f"{file}.safetensors"))
 
 
