@@ -364,12 +364,13 @@ def avatar() -> Example:
         "seconds.",
         "Face, latents and masks do not depend on the sound. **MuseTalk Prepare Avatar** makes them once; **MuseTalk "
         "Speak** then only paints mouths. `embed_frames` keeps the frames in the file too.",
-        "## Another day\n\nThe group *Another day* is muted. Press R after the first run, so that the menu knows the "
-        "new file; select the group's nodes and press Ctrl+M; mute the other groups in the same way. It then needs "
-        "only the file.",
+        "## Another day\n\nThe group *Another day* is muted. Press R after the first run, so that its menu knows the "
+        "new file. Then select its nodes and press Ctrl+M, and mute the groups *Prepare once* and *Speak* in the same "
+        "way: it needs only the file and a sound. `fps` of its Create Video is that of the avatar's clip.",
         OWN_VIDEO,
     )
-    images, audio = ("portrait", "IMAGE"), ("twice", "AUDIO")
+    images, audio, fps = ("parts", "images"), ("twice", "AUDIO"), ("parts", "fps")
+    parts = Node("GetVideoComponents", {"video": ("portrait", "VIDEO")})
     twice = Node("AudioConcat", {"audio1": ("portrait", "AUDIO"), "audio2": ("portrait", "AUDIO")})
     prepare = Node(
         "MuseTalkPrepareAvatar",
@@ -378,6 +379,7 @@ def avatar() -> Example:
             "faces": ("track", "faces"),
             "vae": ("vae", "VAE"),
             "mask": ("mask", "masks"),
+            "fps": fps,
             "embed_frames": True,
         },
     )
@@ -395,13 +397,13 @@ def avatar() -> Example:
         ),
     }
     groups = (
-        Group("Footage and sound", ({"portrait": portrait(seconds=2.0), "twice": twice},)),
+        Group("Footage and sound", ({"portrait": portrait(seconds=2.0), "parts": parts, "twice": twice},)),
         Group(
             "Prepare once",
             (
                 {
                     "vae": LOADERS["vae"],
-                    "track": Node("MuseTalkTrackFaces", {"image": images}),
+                    "track": Node("MuseTalkTrackFaces", {"image": images, "fps": fps}),
                 },
                 {
                     "mask": Node("MuseTalkMaskFaces", {"faces": ("track", "faces")}),
@@ -415,7 +417,7 @@ def avatar() -> Example:
             (
                 {"speak": Node("MuseTalkSpeak", {"avatar": ("keep", "avatar"), "audio": audio})},
                 {
-                    "video": Node("CreateVideo", {"images": ("speak", "images"), "audio": audio, "fps": 25.0}),
+                    "video": Node("CreateVideo", {"images": ("speak", "images"), "audio": audio, "fps": fps}),
                     "save": save(("video", "VIDEO"), "avatar"),
                 },
             ),

@@ -330,7 +330,8 @@ def _outer(subgraph: dict[str, Any], widgets: set[str]) -> dict[str, Any]:
 def prompt(content: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
     """A saved workflow as ComfyUI's API takes it: what the front end sends when **Run** is pressed.
 
-    Muted nodes and notes are left out; sub-graphs are not opened.
+    Muted nodes and notes are left out; sub-graphs are not opened. Widgets that an older ComfyUI's nodes lack fall off
+    the end, as in its front end.
     """
     links = {link[0]: [str(link[1]), link[2]] for link in content["links"]}
     made = {}
@@ -338,7 +339,7 @@ def prompt(content: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
         if node["type"] not in catalogue or node["mode"] != ACTIVE:
             continue
         names = widgets_of(node["type"], catalogue)
-        values = dict(zip(names, node["widgets_values"], strict=True))
+        values = dict(zip(names, node["widgets_values"], strict=False))
         inputs = {name: value for name, value in values.items() if not name.endswith("()")}
         inputs |= {port["name"]: links[port["link"]] for port in node["inputs"] if port["link"]}
         made[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}

@@ -70,6 +70,7 @@ def make_base(folder: Path, nano_folder: Path) -> Path:
         (folder / name).mkdir(parents=True)
     for file in nano_folder.iterdir():
         shutil.copy(file, folder / "models" / "musetalk" / "random")
+    shutil.copy(INSIDE / "stand_in.py", folder / "custom_nodes")
     target = folder / "custom_nodes" / FOLDER
     try:
         target.symlink_to(REPO, target_is_directory=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -96,17 +97,26 @@ def saved(server: Any, outcome: Any) -> list[Path]:
     return [Path(server.base, "output", video["subfolder"], video["filename"]) for video in found]
 
 
-def check(path: Path, seconds: float, fps: int) -> None:
+def check(path: Path, seconds: float | Fraction, fps: int | Fraction) -> None:
     """Frames, rate, length and sound of a saved video."""
     info = probe(path)
-    assert info.fps == fps
+    assert abs(info.fps / Fraction(fps) - 1) < 1e-4  # Create Video takes it as a float
     assert info.frames == round(seconds * fps)
-    frames = Fraction(info.frames, fps)
+    frames = info.frames / Fraction(fps)
     assert abs(info.seconds - frames) < Fraction(1, 1000)
     sound = read_audio(path)
     assert abs(sound.seconds - frames) < 2 * FRAME_OF_AAC / 16000 + 0.01
     assert np.sqrt(np.mean(np.square(sound.samples))) > 0.005  # it is no silence
     assert info.sounds[0].codec == "aac"
+
+
+def with_stand_in(prompt: dict[str, Any]) -> None:
+    """Put the node of `inside/stand_in.py` in the place of ComfyUI's own detector, whose weights are not here."""
+    for key, node in list(prompt.items()):
+        if node["class_type"] == "LoadMediaPipeFaceLandmarker":
+            del prompt[key]
+        if node["class_type"] == "MediaPipeFaceLandmarker":
+            prompt[key] = {"class_type": "TestFaceLandmarks", "inputs": {"image": node["inputs"]["image"]}}
 
 
 def frames_of(path: Path) -> np.ndarray:
@@ -120,6 +130,8 @@ def test_every_example_is_here(workflows: Any) -> None:
 
 
 def test_files_are_current(workflows: Any, catalogue: dict[str, Any]) -> None:
+    if "format.codec" not in workflows.widgets_of("SaveVideo", catalogue):
+        pytest.skip("the files are made with a newer ComfyUI")
     for path, content in workflows.files(catalogue).items():
         assert path.read_text(encoding="utf-8") == workflows.as_text(content), "run scripts/make_workflows.py"
 
@@ -136,14 +148,37 @@ def test_example_as_shared(server: Any, example: Any, name: str) -> None:
 
 
 def _run(server: Any, example: Any, name: str, length: float) -> None:
-    if name == "native_face_landmarks" and DETECTOR not in server.get("/models/detection"):
-        pytest.skip(f"needs {DETECTOR} in {server.base}/models/detection")
-    outcome = server.run(example(name, length))
+    prompt = example(name, length)
+    if DETECTOR not in server.get("/models/detection"):
+        with_stand_in(prompt)
+    outcome = server.run(prompt)
     seconds, fps = SAVED[name]
     videos = saved(server, outcome)
     assert len(videos) == 1
     check(videos[0], seconds * length, fps)
     print(f"{name}: {outcome.seconds:.1f} s")  # noqa: T201
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dub_video", "dub_video_in_steps"])
+def test_on_real_footage(server: Any, example: Any, assets: Path, name: str) -> None:
+    """As the notes say: Load Video and Load Audio in the place of the Sample Portrait."""
+    files = {"LoadVideo": ("file", "edge/ntsc_2997.mp4"), "LoadAudio": ("audio", "audio/st_Obama_clip1.wav")}
+    prompt = example(name)
+    portrait = next(key for key, node in prompt.items() if node["class_type"] == "MuseTalkSamplePortrait")
+    del prompt[portrait]
+    for kind, (widget, file) in files.items():
+        shutil.copyfile(assets / file, server.base / "input" / Path(file).name)
+        prompt[kind] = {"class_type": kind, "inputs": {widget: Path(file).name}}
+    for node in prompt.values():
+        for key, value in node["inputs"].items():
+            if isinstance(value, list) and value[0] == portrait:
+                node["inputs"][key] = [{0: "LoadVideo", 2: "LoadAudio"}[value[1]], 0]
+        if "sync_mode" in node["inputs"]:
+            node["inputs"]["sync_mode"] = "cut_off"
+    (video,) = saved(server, server.run(prompt))
+    source = probe(assets / files["LoadVideo"][1])
+    check(video, source.frames / source.fps, source.fps)
 
 
 def test_nothing_but_the_mouth_changes(server: Any, example: Any) -> None:
