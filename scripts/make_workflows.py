@@ -12,6 +12,7 @@ import json
 import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ def place(groups: tuple[Group, ...], made: list[dict[str, Any]], left: int) -> l
         right, lowest = left + PADDING, 0
         for column in group.columns:
             top = GROUP_HEAD
-            for node, _ in zip(waiting_nodes(waiting, len(column)), column, strict=True):
+            for node in islice(waiting, len(column)):
                 node["pos"] = [right, top]
                 top += node["size"][1] + TITLE + GAP
             right, lowest = right + COLUMN + GAP, max(lowest, top)
@@ -190,11 +191,6 @@ def place(groups: tuple[Group, ...], made: list[dict[str, Any]], left: int) -> l
         boxes.append({"id": number, "title": group.title, "bounding": box, "color": GROUP_COLOR, "font_size": 24})
         left = left + box[2] + GAP
     return boxes
-
-
-def waiting_nodes(nodes: Iterator[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """The next nodes."""
-    return [next(nodes) for _ in range(count)]
 
 
 def workflow(example: Example, catalogue: Catalogue) -> dict[str, Any]:
