@@ -92,8 +92,8 @@ def _find_unet(model: str, locator: Locator) -> tuple[Path, Path | None]:
     if model == "nano":
         if not (EMBEDDED / UNET_NAMES[0]).is_file():
             raise ModelError(
-                "This version carries no embedded model yet.",
-                "Name another: --model 1.5 after `musetalk models get 1.5`, or --model with the path of your own.",
+                f"The embedded model is not there: {EMBEDDED / UNET_NAMES[0]}.",
+                "Install the package again, or name another model.",
             )
         return EMBEDDED / UNET_NAMES[0], EMBEDDED
     if model in RECIPES:

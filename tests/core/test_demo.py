@@ -12,7 +12,6 @@ import soundfile
 
 from musetalk_core.audio.read import read_audio
 from musetalk_core.cli import demo, main
-from musetalk_core.models.registry import EMBEDDED, NANO_FILES
 from musetalk_core.portraits.footage import PortraitFootage, portrait_footage
 from musetalk_core.portraits.sample import SAMPLE_SEED, SAMPLE_WORDS, sample_speech
 from musetalk_core.portraits.sheet import COLUMNS, MOUTH_HEIGHT, ROWS, TILE, mouth_sheet
@@ -109,12 +108,6 @@ def test_what_cannot_be_is_told_in_one_line(
     assert len(shown.err.splitlines()) == 1
     assert all(word in shown.err for word in words), shown.err
     assert not list(tmp_path.rglob("demo.*"))
-
-
-@pytest.mark.skipif(all((EMBEDDED / name).is_file() for name in NANO_FILES), reason="nano is embedded")
-def test_a_version_without_nano_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--out", str(tmp_path)]) == 1
-    assert "carries no embedded model yet" in capsys.readouterr().err
 
 
 def test_help_says_who_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
