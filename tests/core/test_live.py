@@ -202,6 +202,7 @@ def test_clipped_and_integer_sound(begin: Callable[..., LiveSession]) -> None:
     assert np.abs(heard - buzz(0.4)).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_the_rate_may_change(begin: Callable[..., LiveSession]) -> None:
     session = begin()
     sound = buzz(0.6, 48_000)
