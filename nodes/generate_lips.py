@@ -10,8 +10,8 @@ from ..musetalk_core.audio.windows import speech_starts, tokens
 from ..musetalk_core.errors import OptionError
 from ..musetalk_core.lips.generate import generate_lips
 from ..musetalk_core.models.recipe import require_encoder
+from ..musetalk_core.pipeline.blend import clip_timeline
 from ..musetalk_core.pipeline.dub import DubOptions
-from ..musetalk_core.timeline import Clock, plan
 from ..musetalk_core.types import FaceLatents, Speech
 from ._bridge.convert import latent_of, latents_of
 from ._bridge.host import HostProgress
@@ -60,7 +60,7 @@ class MuseTalkGenerateLips(io.ComfyNode):
                 f"There are {len(faces)} masked faces, but {len(wholes)} references.", "Give one, or one for each."
             )
         wholes = wholes.expand(len(faces), -1, -1, -1)
-        timeline = plan(Clock.regular(len(faces), speech.fps), speech.seconds, speech.sync_mode)
+        timeline = clip_timeline(len(faces), speech)
         driven, rest = timeline.source[: timeline.driven], timeline.source[timeline.driven :]
         starts = speech_starts(speech, timeline.clock)[: timeline.driven]
         progress = HostProgress()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,13 @@ from .arguments import add_options, read_options
 from .console import TerminalProgress, write_line
 
 if TYPE_CHECKING:
+    from ..progress import Progress
     from ..training.config import TrainConfig
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Declare the command, its actions and their flags."""
-    parser = commands.add_parser("train", help="prepare a dataset, train a model, train a SyncNet")
+    parser = commands.add_parser("train", help="prepare a dataset, train a model, a VAE or a SyncNet")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     prepare = actions.add_parser("prepare", help="videos to a dataset folder; goes on where it was stopped")
     prepare.add_argument("source", type=Path, nargs="+", metavar="SOURCE", help="videos, or folders with videos")
@@ -34,7 +36,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     ):
         action = actions.add_parser(name, help=text)
         action.add_argument(
-            "config", type=Path, metavar="CONFIG", help="a TOML file, or stage1, stage2, small1, small2"
+            "config",
+            type=Path,
+            metavar="CONFIG",
+            help="a TOML file, or one of ours, such as stage1, small1, nano_vae",
         )
         action.add_argument(
             "--set", action="append", default=[], metavar="TABLE.NAME=VALUE", help="counts before the file; repeatable"
@@ -62,49 +67,44 @@ def _prepare(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    config = _config(args)
-    from ..training.loop import Trainer
+    def work(config: TrainConfig, progress: Progress) -> None:
+        from ..training.loop import Trainer
 
-    progress = TerminalProgress(args.quiet)
-    try:
         Trainer(config, progress).run()
-    finally:
-        progress.close()
-    write_line(f"The model is in {Path(config.run.folder) / 'model'}.")
-    return 0
+
+    return _train(args, work, "The model is in", "model")
 
 
 def _sync(args: argparse.Namespace) -> int:
-    config = _config(args)
-    from ..training.sync import train_sync
+    def work(config: TrainConfig, progress: Progress) -> Mapping[str, float]:
+        from ..training.sync import train_sync
 
-    progress = TerminalProgress(args.quiet)
-    try:
-        scores = train_sync(config, progress)
-    finally:
-        progress.close()
-    write_line(f"The SyncNet is {Path(config.run.folder) / 'syncnet.safetensors'}.")
-    for name, value in scores.items():
-        write_line(f"held-out people: {name} {value:.3f}")
-    return 0
+        return train_sync(config, progress)
+
+    return _train(args, work, "The SyncNet is", "syncnet.safetensors")
 
 
 def _vae(args: argparse.Namespace) -> int:
-    config = _config(args)
-    from ..training.autoencoder import train_autoencoder
+    def work(config: TrainConfig, progress: Progress) -> Mapping[str, float]:
+        from ..training.autoencoder import train_autoencoder
 
-    progress = TerminalProgress(args.quiet)
-    try:
-        scores = train_autoencoder(config, progress)
-    finally:
-        progress.close()
-    write_line(f"The VAE is {Path(config.run.folder) / 'vae.safetensors'}.")
-    for name, value in scores.items():
-        write_line(f"held-out people: {name} {value:.3f}")
-    return 0
+        return train_autoencoder(config, progress)
+
+    return _train(args, work, "The VAE is", "vae.safetensors")
 
 
-def _config(args: argparse.Namespace) -> TrainConfig:
+def _train(
+    args: argparse.Namespace, work: Callable[[TrainConfig, Progress], Mapping[str, float] | None], what: str, name: str
+) -> int:
+    """Train with a bar; say where the result lies in the run's folder, and what held-out people said of it."""
     from ..training.config import load_config  # needs torch
 
-    return load_config(args.config, args.set)
+    config, progress = load_config(args.config, args.set), TerminalProgress(args.quiet)
+    try:
+        scores = work(config, progress)
+    finally:
+        progress.close()
+    write_line(f"{what} {Path(config.run.folder) / name}.")
+    for score, value in (scores or {}).items():
+        write_line(f"held-out people: {score} {value:.3f}")
+    return 0

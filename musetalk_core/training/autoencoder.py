@@ -26,13 +26,14 @@ from ..models.small_vae import NANO_VAE, SmallAutoencoder
 from ..models.vae import Autoencoder
 from ..placement import SingleDevice
 from ..progress import Progress, SilentProgress
-from .building import build_adam
+from .building import average_into, build_adam, single_device
 from .config import TrainConfig
 from .dataset import Samples, open_clips
-from .features import RandomFeatures, VGG19Features
+from .features import build_features
 from .log import RunLog
 from .losses import perceptual_loss, pixel_loss
 from .networks import freeze
+from .pictures import signed
 from .schedule import rate_at
 from .state import checkpoint_path, load_state, newest, prune, save_state
 
@@ -120,10 +121,7 @@ def _apply(
     if options.clip:
         torch.nn.utils.clip_grad_norm_(network.parameters(), options.clip)
     adam.step()
-    memory = min(options.ema, (1 + update) / (10 + update))
-    with torch.no_grad():
-        for name, value in network.state_dict().items():
-            averaged[name].lerp_(value, 1 - memory)
+    average_into(averaged, network.state_dict(), options.ema, update)
 
 
 def save_small_vae(path: Path, network: SmallAutoencoder, tensors: dict[str, Tensor]) -> None:
@@ -143,7 +141,7 @@ def judge(path: Path, teacher: Autoencoder, config: TrainConfig) -> dict[str, fl
     vae = load_vae(path, SingleDevice("cpu", "fp32"))
     samples = _samples(config, "validation", VALIDATION_SEED)
     faces = torch.stack([samples.pair(samples.choose(k))[0][0] for k in range(VALIDATION_PICTURES)])
-    images = _normalised(faces)
+    images = signed(faces)
     own, true = vae.encode(images), teacher.encode(images)
     return {
         "psnr": _psnr(vae.decode(own), images),
@@ -154,7 +152,7 @@ def judge(path: Path, teacher: Autoencoder, config: TrainConfig) -> dict[str, fl
 
 
 def _build(config: TrainConfig) -> Student:
-    device = torch.device("cuda" if config.run.device == "auto" and torch.cuda.is_available() else "cpu")
+    device = single_device(config)
     placement = SingleDevice(str(device), "fp32")
     teacher = load_vae(Path(config.network.vae), placement)
     freeze(teacher, device)
@@ -163,11 +161,7 @@ def _build(config: TrainConfig) -> Student:
     network.to(device, torch.float32).requires_grad_(True).train()
     if config.autoencoder.freeze_encoder:
         network.encoder.requires_grad_(False)
-    features: nn.Module | None = None
-    if config.loss.perceptual:
-        vgg = config.loss.features == "vgg19"
-        features = VGG19Features(Path(config.loss.vgg19)) if vgg else RandomFeatures()
-        features = features.to(device, torch.float32).eval()
+    features = build_features(config.loss, device) if config.loss.perceptual else None
     return Student(network, teacher, features)
 
 
@@ -193,7 +187,7 @@ def _pictures(samples: Samples, config: TrainConfig, first: int) -> Tensor:
         # A window is drawn from a wider range and pushed inside: corners and edges come as often as the middle.
         row, column = np.clip(random.integers(-window // 2, size - window // 2 + 1, 2), 0, size - window)
         found.append(face[row : row + window, column : column + window])
-    return _normalised(default_collate(found))
+    return signed(default_collate(found))
 
 
 def _losses(student: Student, images: Tensor, config: TrainConfig) -> dict[str, Tensor]:
@@ -217,11 +211,6 @@ def _losses(student: Student, images: Tensor, config: TrainConfig) -> dict[str, 
         sides = (side, side // 2, side // 4)
         found["perceptual"] = config.loss.perceptual * perceptual_loss(made, images, student.features, sides).mean()
     return found
-
-
-def _normalised(faces: Tensor) -> Tensor:
-    """(B, S, S, 3) uint8 to (B, 3, S, S) float32 in -1..1."""
-    return faces.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _psnr(made: Tensor, true: Tensor) -> float:

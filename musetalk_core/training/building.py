@@ -6,6 +6,7 @@ Needs torch when it is imported.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,29 @@ def build_adam(network: nn.Module, rate: float, config: TrainConfig) -> torch.op
         parameters, lr=rate, betas=(options.beta1, options.beta2), weight_decay=options.decay
     )
     return made
+
+
+def single_device(config: TrainConfig) -> torch.device:
+    """Where a network that one process trains runs."""
+    return torch.device("cuda" if config.run.device == "auto" and torch.cuda.is_available() else "cpu")
+
+
+def average_into(
+    averaged: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor], ema: float, update: int
+) -> None:
+    """Let averaged weights follow the weights.
+
+    Args:
+        averaged: changed in place.
+        weights: after this update, by the same names.
+        ema: memory in the long run; short at first: the random weights of the beginning are not to be averaged in for
+            long.
+        update: number of this update, from 0.
+    """
+    memory = min(ema, (1 + update) / (10 + update))
+    with torch.no_grad():
+        for name, value in weights.items():
+            averaged[name].lerp_(value.detach(), 1 - memory)
 
 
 def sync_rows(config: TrainConfig) -> int:

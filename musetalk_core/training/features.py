@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.checkpoint import load_strictly, read_checkpoint
+from .options import LossOptions
 
 VGG_CHANNELS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)  # 0 halves the picture
 VGG_TAKEN = (1, 6, 11, 20, 29)  # places in torchvision's `features` of relu1_1, 2_1, 3_1, 4_1, 5_1
@@ -94,3 +95,13 @@ class RandomFeatures(nn.Module):
             found.append(x)
             x = nn.functional.avg_pool2d(x, 2)
         return found
+
+
+def build_features(options: LossOptions, device: torch.device) -> nn.Module:
+    """The features that the options name.
+
+    Raises:
+        ModelError: the file of VGG19 is missing or another network's.
+    """
+    network: nn.Module = VGG19Features(Path(options.vgg19)) if options.features == "vgg19" else RandomFeatures()
+    return network.to(device, torch.float32).eval()

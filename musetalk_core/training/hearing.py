@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..audio.windows import MIDDLE, tokens
+from ..audio.windows import MIDDLE, WINDOW_STEPS, tokens
 from ..types import ENCODER_HZ, Speech
 from .cutting import MEL_HZ, RATE
 
@@ -24,7 +24,11 @@ def clip_tokens(file: Any, frames: np.ndarray, offset: float, header: Mapping[st
 
     times = file.get_tensor("times")[frames] + offset
     starts = np.floor(np.round(times * ENCODER_HZ, 6) + 0.5).astype(np.int64) - MIDDLE
-    steps = torch.from_numpy(file.get_tensor("steps")).float()
+    stored, origin = file.get_slice("steps"), int(header["first_step"])
+    count = stored.get_shape()[0]
+    first = int(np.clip(starts.min() - origin, 0, count - 1))
+    stop = int(np.clip(starts.max() + WINDOW_STEPS - origin, first + 1, count))
+    steps = torch.from_numpy(stored[first:stop]).float()  # what these windows read, not the whole clip's
     speech = Speech(
         steps=steps,
         activity=np.ones(len(steps), np.float32),
@@ -33,16 +37,16 @@ def clip_tokens(file: Any, frames: np.ndarray, offset: float, header: Mapping[st
         fps=RATE,
         sync_mode="cut_off",
         encoder=header["encoder"],
-        first_step=int(header["first_step"]),
+        first_step=origin + first,
     )
     return tokens(speech, starts)
 
 
 def clip_mel(file: Any, frame: int, offset: float, rows: int, header: Mapping[str, Any]) -> np.ndarray:
     """The spectrum of a window that begins with a frame, (80, rows); outside the sound it is quiet."""
-    mel = file.get_tensor("mel")
     if rows == 0:
-        return np.zeros((mel.shape[1], 0), np.float32)
+        return np.zeros((file.get_slice("mel").get_shape()[1], 0), np.float32)
+    mel = file.get_tensor("mel")
     begin = file.get_tensor("times")[frame] + offset - 0.5 / float(RATE)  # times are the middles of frames
     first = int(np.floor(round(begin * MEL_HZ, 6))) - int(header["first_row"])
     wanted = np.arange(first, first + rows)

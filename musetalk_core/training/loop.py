@@ -22,7 +22,7 @@ from ..models.load import load_vae
 from ..models.unet import position_code
 from ..placement import SingleDevice
 from ..progress import Progress, SilentProgress
-from .building import build_adam, build_unet_for_training, extra_package, require_files, sync_rows
+from .building import average_into, build_adam, build_unet_for_training, extra_package, require_files, sync_rows
 from .config import TrainConfig
 from .dataset import Samples, open_clips
 from .latents import LatentStore
@@ -153,11 +153,7 @@ class Trainer:
                 group["lr"] = rate
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        # A short memory at first: the random weights of the beginning are not to be averaged in for long.
-        memory = min(options.ema, (1 + self.update) / (10 + self.update))
-        with torch.no_grad():
-            for name, parameter in self.unet.named_parameters():
-                self.ema[name].lerp_(parameter.detach(), 1 - memory)
+        average_into(self.ema, dict(self.unet.named_parameters()), options.ema, self.update)
 
     def _precision(self) -> torch.autocast:
         """bf16 inside when asked for; accelerate's own switch cannot be changed within one process."""

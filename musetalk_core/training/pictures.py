@@ -15,6 +15,11 @@ MOUTH_MARGIN = 10.0  # pixels of a 256 px crop left and right of the lips; the r
 BLUR_REACH = 4.0  # standard deviations that a blur's kernel covers on each side
 
 
+def signed(pictures: Tensor) -> Tensor:
+    """(..., S, S, 3) uint8 to (..., 3, S, S) float32 in -1..1."""
+    return pictures.movedim(-1, -3).float() / 127.5 - 1
+
+
 def pyramid(images: Tensor, sides: Sequence[int]) -> list[Tensor]:
     """The same pictures in several sizes, without aliasing.
 

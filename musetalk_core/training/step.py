@@ -16,12 +16,12 @@ from ..lips.encode import encode_faces
 from ..models.vae import Autoencoder
 from .config import TrainConfig
 from .discriminators import Critic, PatchDiscriminator
-from .features import RandomFeatures, VGG19Features
+from .features import build_features
 from .losses import latent_loss, latent_weights, perceptual_loss, pixel_loss
 from .memory import in_chunks
 from .networks import TrainableLips, pixel_decoder
 from .options import LossOptions
-from .pictures import cut_windows, mouth_windows
+from .pictures import cut_windows, mouth_windows, signed
 from .syncnet import ReleasedSyncNet, SmallSyncNet, load_sync_judge, sync_loss
 
 
@@ -74,10 +74,7 @@ def build_judges(options: LossOptions, device: torch.device) -> Judges:
     Raises:
         ModelError: a file is missing or of another network.
     """
-    features: nn.Module | None = None
-    if options.perceptual or options.mouth_perceptual:
-        features = VGG19Features(Path(options.vgg19)) if options.features == "vgg19" else RandomFeatures()
-        features = features.to(device, torch.float32).eval()
+    features = build_features(options, device) if options.perceptual or options.mouth_perceptual else None
     sync = load_sync_judge(Path(options.syncnet)).to(device, torch.float32) if options.sync else None
     sides = [options.critic_side >> k for k in range(options.critic_scales)]
     critics = {
@@ -98,7 +95,7 @@ def make_batch(raw: Mapping[str, Tensor], vae: Autoencoder, latents: bool, devic
         device: where training runs.
     """
     targets = raw["targets"].flatten(0, 1)  # (N, S, S, 3)
-    true = _signed(targets)
+    true = signed(targets)
     lips = raw["lips"].flatten(0, 1)
     if "latents" in raw:
         masked, reference, whole = raw["latents"].flatten(0, 1).unbind(dim=1)
@@ -115,14 +112,9 @@ def make_batch(raw: Mapping[str, Tensor], vae: Autoencoder, latents: bool, devic
         mouths=mouth_windows(lips, targets.shape[1]).to(device),
         mel=raw["mel"].to(device),
         frames=raw["targets"].shape[1],
-        window=_signed(raw["window"]).to(device) if "window" in raw else None,
+        window=signed(raw["window"]).to(device) if "window" in raw else None,
         first=raw["first"].to(device) if "first" in raw else None,
     )
-
-
-def _signed(pictures: Tensor) -> Tensor:
-    """(..., S, S, 3) uint8 to (..., 3, S, S) in -1..1."""
-    return pictures.movedim(-1, -3).float() / 127.5 - 1
 
 
 class Step:

@@ -16,10 +16,12 @@ from torch import Tensor
 
 from ..errors import MediaError, OptionError
 from ..progress import Progress, SilentProgress
+from .building import single_device
 from .config import TrainConfig
 from .dataset import Choice, Samples, open_clips
 from .framing import FramingOptions, draw_framing
 from .log import RunLog
+from .pictures import signed
 from .schedule import rate_at
 from .state import checkpoint_path, load_state, newest, prune, save_state
 from .syncnet import SmallSyncNet, mel_rows, pair_loss, save_syncnet
@@ -78,7 +80,7 @@ def train_sync(config: TrainConfig, progress: Progress | None = None) -> dict[st
     if not config.run.folder:
         raise OptionError("run.folder names no folder.", "Say where checkpoints, logs and the SyncNet shall go.")
     run, report, folder = config.run, progress or SilentProgress(), Path(config.run.folder)
-    device = torch.device("cuda" if run.device == "auto" and torch.cuda.is_available() else "cpu")
+    device = single_device(config)
     torch.manual_seed(run.seed)
     network = SmallSyncNet(config.syncnet).to(device)
     adam = torch.optim.Adam(network.parameters(), lr=config.sync.rate)
@@ -133,7 +135,7 @@ def _batch(pairs: SyncSamples, first: int, count: int, device: torch.device) -> 
 
 def _score(network: SmallSyncNet, batch: Mapping[str, Tensor]) -> tuple[Tensor, float]:
     """The loss, and the share of pairs that are told rightly."""
-    faces = batch["faces"].permute(0, 1, 4, 2, 3).float() / 127.5 - 1  # (B, T, 3, S, S)
+    faces = signed(batch["faces"])  # (B, T, 3, S, S)
     seen, heard = network.see(faces), network.hear(batch["mel"])
     told = ((seen * heard).sum(dim=1) > 0) == (batch["same"] > 0)
     return pair_loss(seen, heard, batch["same"]), float(told.float().mean())

@@ -12,8 +12,10 @@ import numpy as np
 from ...musetalk_core.audio.resample import speech_clip
 from ...musetalk_core.audio.write import Sound
 from ...musetalk_core.errors import FaceError, MediaError, ModelError, OptionError
+from ...musetalk_core.models.vae import LATENT_CHANNELS
 from ...musetalk_core.types import AudioClip, FaceTrack
 from ...musetalk_core.video.read import ArrayFootage
+from .host import intermediate
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 FINEST_RATE = 1001  # largest denominator of a frame rate: float(30000 / 1001) becomes 30000/1001 again
 TELEVISION = tuple(Fraction(rate, 1001) for rate in (24000, 30000, 60000))  # people say 23.98, 29.97 and 59.94
 ROUNDED = 0.005  # frames a second by which these words are off at most
-LATENT_CHANNELS = 4
 
 
 def frames_of(image: torch.Tensor, alpha: bool = False) -> np.ndarray:
@@ -49,14 +50,14 @@ def image_of(frames: np.ndarray) -> torch.Tensor:
     import torch
 
     tensor = torch.from_numpy(frames)
-    return _intermediate(tensor if tensor.is_floating_point() else tensor.float().div_(255))
+    return intermediate(tensor if tensor.is_floating_point() else tensor.float().div_(255))
 
 
 def mask_of(values: np.ndarray) -> torch.Tensor:
     """(F, H, W) float in 0..1 as a MASK where the host wants it."""
     import torch
 
-    return _intermediate(torch.from_numpy(values))
+    return intermediate(torch.from_numpy(values))
 
 
 def masks_of(mask: torch.Tensor, count: int) -> np.ndarray:
@@ -193,11 +194,6 @@ def bounding_boxes_of(track: FaceTrack) -> list[list[dict[str, Any]]]:
         else []
         for b, found in zip(boxes, track.found, strict=True)
     ]
-
-
-def _intermediate(tensor: torch.Tensor) -> torch.Tensor:
-    host = comfy.model_management
-    return tensor.to(device=host.intermediate_device(), dtype=host.intermediate_dtype())
 
 
 def _stack(rows: Sequence[Any], empty: tuple[int, ...]) -> np.ndarray:
