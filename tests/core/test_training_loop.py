@@ -361,6 +361,30 @@ def test_stored_latents_are_those_of_fresh_crops(data, nano_folder, tmp_path):
     assert len(list((data / "latents").rglob("*.safetensors"))) == 8  # 4 training clips, 2 views; nobody held out
 
 
+def test_a_small_vae_trains_continues_exactly_and_can_keep_its_encoder(data, nano_folder, tmp_path):
+    from musetalk_core.models.load import load_network
+    from musetalk_core.training.autoencoder import train_autoencoder
+
+    def weights(name: str, updates: int, **autoencoder: Any) -> dict[str, torch.Tensor]:
+        content = settings(data, nano_folder, tmp_path / name, autoencoder={"window": 32, **autoencoder})
+        content["loss"]["perceptual"] = 0.0  # these windows are too small for it
+        content["run"]["updates"] = updates
+        train_autoencoder(make_config(content))
+        return load_network(tmp_path / name / "vae.safetensors", "SmallAutoencoder").state_dict()
+
+    whole = weights("whole", 4)
+    weights("parts", 2)
+    parts = weights("parts", 4)
+    losses = [line["pixel"] for line in read_log(tmp_path / "whole" / "log.jsonl") if line["kind"] == "train"]
+    assert len(losses) == 4
+    assert np.isfinite(losses).all()
+    assert all(torch.equal(parts[name], value) for name, value in whole.items())
+    start = str(tmp_path / "whole" / "vae.safetensors")
+    tuned = weights("tuned", 2, start=start, freeze_encoder=True, latent=0.0, teacher=0.0)
+    changed = {name.split(".")[0] for name, value in tuned.items() if not torch.allclose(value, whole[name], atol=1e-6)}
+    assert changed == {"decoder"}
+
+
 def test_bf16_trains(data, nano_folder, tmp_path):
     loss = {"perceptual": 0.0, "face_critic": 0.0}
     log = train(settings(data, nano_folder, tmp_path, loss=loss, run={"updates": 1, "batch": 1, "precision": "bf16"}))
