@@ -32,6 +32,6 @@ def decode_faces(
     Raises:
         GenerationError: the VAE does not fit into memory, or gives values that are not finite.
     """
-    images = in_batches(vae.decode, [latents], batch_size, progress)  # (B, 3, H, W) in about -1..1
-    pictures = (images / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
+    images = in_batches(vae.decode, [latents], batch_size, progress)  # (B, 3, H, W) in -1..1
+    pictures = images.add(1).div_(2).permute(0, 2, 3, 1)
     return np.ascontiguousarray(pictures.numpy())

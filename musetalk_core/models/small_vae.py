@@ -31,7 +31,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) to the same shape."""
-        return nn.functional.relu(x + self.second(nn.functional.relu(self.first(x))))
+        return nn.functional.relu(self.second(nn.functional.relu(self.first(x), inplace=True)).add_(x), inplace=True)
 
 
 class SmallAutoencoder(nn.Module):
@@ -60,13 +60,13 @@ class SmallAutoencoder(nn.Module):
             "latent_channels": latent_channels,
         }
         pixels = 3 * FOLD**2
-        down: list[nn.Module] = [nn.PixelUnshuffle(FOLD), nn.Conv2d(pixels, channels[0], 3, padding=1), nn.ReLU()]
+        down: list[nn.Module] = [nn.PixelUnshuffle(FOLD), nn.Conv2d(pixels, channels[0], 3, padding=1), nn.ReLU(inplace=True)]
         for place, blocks in enumerate(encoder_blocks):
             if place:
-                down += [nn.Conv2d(channels[place - 1], channels[place], 3, stride=2, padding=1), nn.ReLU()]
+                down += [nn.Conv2d(channels[place - 1], channels[place], 3, stride=2, padding=1), nn.ReLU(inplace=True)]
             down += [Residual(channels[place]) for _ in range(blocks)]
         down.append(nn.Conv2d(channels[-1], latent_channels, 3, padding=1))
-        up: list[nn.Module] = [nn.Conv2d(latent_channels, channels[-1], 3, padding=1), nn.ReLU()]
+        up: list[nn.Module] = [nn.Conv2d(latent_channels, channels[-1], 3, padding=1), nn.ReLU(inplace=True)]
         for place in reversed(range(len(channels))):
             up += [Residual(channels[place]) for _ in range(decoder_blocks[place])]
             if place:
