@@ -60,7 +60,8 @@ class SmallAutoencoder(nn.Module):
             "latent_channels": latent_channels,
         }
         pixels = 3 * FOLD**2
-        down: list[nn.Module] = [nn.PixelUnshuffle(FOLD), nn.Conv2d(pixels, channels[0], 3, padding=1), nn.ReLU(inplace=True)]
+        down: list[nn.Module] = [nn.PixelUnshuffle(FOLD), nn.Conv2d(pixels, channels[0], 3, padding=1)]
+        down.append(nn.ReLU(inplace=True))
         for place, blocks in enumerate(encoder_blocks):
             if place:
                 down += [nn.Conv2d(channels[place - 1], channels[place], 3, stride=2, padding=1), nn.ReLU(inplace=True)]

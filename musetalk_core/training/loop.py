@@ -121,7 +121,7 @@ class Trainer:
             batch = make_batch(next(batches), self.vae, bool(options.latent), self.device)
             with self._precision():
                 made = self.step.generate(batch)
-                pictures = self.step.pictures(made) if options.pixels else None
+                pictures = self.step.pictures(made, batch) if options.pixels else None
                 losses = self.step.losses(batch, made, pictures, self.update)
             (torch.stack(list(losses.values())).sum() / run.accumulate).backward()  # type: ignore[no-untyped-call]
             if pictures is not None and self.judges.critics:

@@ -43,8 +43,16 @@ class LossOptions(Options):
     @property
     def pixels(self) -> bool:
         """Whether any loss needs decoded pictures."""
-        mouth = (self.mouth, self.mouth_perceptual, self.mouth_critic)
-        return any((self.pixel, self.perceptual, self.face_critic, self.sync, *mouth))
+        return self._faces or any((self.mouth, self.mouth_perceptual, self.mouth_critic))
+
+    @property
+    def mouths_alone(self) -> bool:
+        """Whether the losses of decoded pictures judge nothing but mouths."""
+        return self.pixels and not self._faces
+
+    @property
+    def _faces(self) -> bool:
+        return any((self.pixel, self.perceptual, self.face_critic, self.sync))
 
 
 @dataclass(frozen=True, slots=True)

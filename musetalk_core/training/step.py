@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..lips.encode import encode_faces
-from ..models.vae import Autoencoder
+from ..models.vae import PIXELS_PER_LATENT, Autoencoder, TinyAutoencoder
 from .config import TrainConfig
 from .discriminators import Critic, PatchDiscriminator
 from .features import build_features
@@ -23,6 +23,8 @@ from .networks import TrainableLips, pixel_decoder
 from .options import LossOptions
 from .pictures import cut_windows, mouth_windows, signed
 from .syncnet import ReleasedSyncNet, SmallSyncNet, load_sync_judge, sync_loss
+
+DECODER_REACH = 3  # latents beyond which small decoders hardly look
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,15 +133,24 @@ class Step:
         self._lips, self._judges = lips, judges
         self._decode = pixel_decoder(vae)
         self._loss, self._chunk = config.loss, config.network.decode_chunk
+        # Of networks that are convolutions alone, a part can be decoded as it is in the whole.
+        self._mouths_alone = isinstance(vae, TinyAutoencoder) and config.loss.mouths_alone
 
     def generate(self, batch: Batch) -> Tensor:
         """Unscaled latents of the batch's faces."""
         made: Tensor = self._lips(batch.masked, batch.reference, batch.tokens)
         return made
 
-    def pictures(self, latents: Tensor) -> Tensor:
-        """Decoded faces in about -1..1."""
-        return in_chunks(self._decode, latents, size=self._chunk)
+    def pictures(self, latents: Tensor, batch: Batch) -> Tensor:
+        """Decoded faces in about -1..1; where losses judge nothing but mouths, the true faces around decoded mouths."""
+        if not self._mouths_alone:
+            return in_chunks(self._decode, latents, size=self._chunk)
+        left, top, right, bottom = latent_box(batch.mouths, latents.shape[-1])
+        mouths = in_chunks(self._decode, latents[..., top:bottom, left:right], size=self._chunk)
+        pictures = batch.true.clone()
+        k = PIXELS_PER_LATENT
+        pictures[..., k * top : k * bottom, k * left : k * right] = mouths
+        return pictures
 
     def losses(self, batch: Batch, made: Tensor, pictures: Tensor | None, update: int) -> dict[str, Tensor]:
         """Each loss times its weight.
@@ -199,6 +210,23 @@ class Step:
     def _sync(self, judge: SmallSyncNet | ReleasedSyncNet, pictures: Tensor, batch: Batch) -> Tensor:
         window = sync_window(batch, pictures)[:, : judge.options.frames]
         return sync_loss((judge.see(window) * judge.hear(batch.mel)).sum(dim=1))
+
+
+def latent_box(mouths: Tensor, side: int) -> tuple[int, int, int, int]:
+    """The part of latents from which all mouths of a batch are decoded.
+
+    Args:
+        mouths: (N, 4) windows in pixels.
+        side: of the latents.
+
+    Returns:
+        left, top, right, bottom, in latents.
+    """
+    low = (mouths[:, :2].amin(dim=0) / PIXELS_PER_LATENT).floor().int() - DECODER_REACH
+    high = (mouths[:, 2:].amax(dim=0) / PIXELS_PER_LATENT).ceil().int() + DECODER_REACH
+    left, top = low.clamp(0, side - 1).tolist()
+    right, bottom = high.clamp(1, side).tolist()
+    return left, top, right, bottom
 
 
 def sync_window(batch: Batch, pictures: Tensor) -> Tensor:

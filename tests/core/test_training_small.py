@@ -109,6 +109,35 @@ def test_the_small_vae_is_called_as_taesd_is_and_its_file_loads(tmp_path):
     assert torch.allclose(alone, latents[:1], atol=1e-5)  # pictures of a batch do not touch each other
 
 
+def test_mouths_that_are_judged_alone_are_decoded_as_in_whole_faces():
+    from musetalk_core.models.small_vae import NANO_VAE, SmallAutoencoder
+    from musetalk_core.models.vae import TinyAutoencoder
+    from musetalk_core.placement import SingleDevice
+    from musetalk_core.training.config import make_config
+    from musetalk_core.training.pictures import cut_windows
+    from musetalk_core.training.step import Batch, Judges, Step
+
+    torch.manual_seed(0)
+    vae = TinyAutoencoder(SmallAutoencoder(**NANO_VAE), "small", SingleDevice("cpu", "fp32"))
+    lips, judges = None, Judges()
+    alone, whole = (
+        Step(lips, vae, judges, make_config({"loss": {"pixel": pixel, "perceptual": 0.0, "mouth": 1.0}}))
+        for pixel in (0.0, 1.0)
+    )
+    mouths = torch.tensor([[75.0, 140.0, 180.0, 245.0], [90.0, 130.0, 170.0, 210.0]])
+    true, none = torch.full((2, 3, 256, 256), 9.0), torch.zeros(2)
+    batch = Batch(none, none, none, true, None, mouths, none, 1)
+    latents = torch.randn(2, 4, 32, 32, requires_grad=True)
+    found = [cut_windows(step.pictures(latents, batch), mouths, 96) for step in (alone, whole)]
+    spread = found[1].std()
+    assert (found[0] - found[1]).abs().max() < 0.05 * spread
+    pictures = alone.pictures(latents, batch)
+    assert (pictures[..., :80, :] == 9).all()  # the true faces, not decoded
+    pictures[..., 140:, :].sum().backward()
+    assert latents.grad[..., :10, :].abs().sum() == 0
+    assert latents.grad[..., 20:30, 12:20].abs().sum() > 0
+
+
 def test_losses_of_the_mouth_look_at_the_mouth_alone():
     from musetalk_core.training.config import make_config
     from musetalk_core.training.step import Batch, Step, build_judges
