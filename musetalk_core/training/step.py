@@ -201,7 +201,7 @@ class Step:
         """The same two losses in the mouth's window."""
         weights, side = self._loss, self._loss.mouth_side
         fake, real = mouth_views(pictures, batch, side)
-        found = {"mouth": weights.mouth * pixel_loss(fake, real).mean()}
+        found = {"mouth pixel": weights.mouth * pixel_loss(fake, real).mean()}
         if weights.mouth_perceptual and self._judges.features is not None:
             seen = perceptual_loss(fake, real, self._judges.features, (side, side // 2, side // 4))
             found["mouth perceptual"] = weights.mouth_perceptual * seen.mean()

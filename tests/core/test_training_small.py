@@ -142,7 +142,8 @@ def test_losses_of_the_mouth_look_at_the_mouth_alone():
     from musetalk_core.training.config import make_config
     from musetalk_core.training.step import Batch, Step, build_judges
 
-    config = make_config({"loss": {"pixel": 0.0, "perceptual": 0.0, "mouth": 1.0, "mouth_perceptual": 0.5}})
+    critic = {"mouth_critic": 0.1, "critic_start": 0, "critic_side": 64, "critic_channels": 4}
+    config = make_config({"loss": {"pixel": 0.0, "perceptual": 0.0, "mouth": 1.0, "mouth_perceptual": 0.5, **critic}})
     assert config.loss.pixels
     step = Step.__new__(Step)
     step._loss, step._chunk = config.loss, 0
@@ -153,7 +154,7 @@ def test_losses_of_the_mouth_look_at_the_mouth_alone():
     batch = Batch(none, none, none, true, None, window, none, 1)
     pictures = (torch.rand(1, 3, 256, 256) * 2 - 1).requires_grad_(True)
     found = step.losses(batch, none, pictures, 0)
-    assert set(found) == {"mouth", "mouth perceptual"}
+    assert set(found) == {"mouth pixel", "mouth perceptual", "mouth"}
     sum(found.values()).backward()
     assert pictures.grad[:, :, 130:250, 70:190].abs().sum() > 0
     assert pictures.grad[:, :, :120].abs().max() == 0
