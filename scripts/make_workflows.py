@@ -28,9 +28,11 @@ OUTSIDE_IN, OUTSIDE_OUT = -10, -20  # ids that the front end gives a sub-graph's
 MUTED, ACTIVE = 2, 0  # modes of a node
 COLUMN, GAP, PADDING = 350, 50, 30  # pixels
 TITLE, MARGIN, SLOT, WIDGET = 30, 24, 20, 24  # pixels of a node's height
-PREVIEWS = {"SaveVideo": 340, "PreviewImage": 340, "PreviewAny": 160, "MuseTalkSaveAvatar": 60}  # pixels below widgets
+PREVIEWS = {"SaveVideo": 340, "PreviewImage": 340, "PreviewAny": 160, "MuseTalkSaveAvatar": 60,
+            **dict.fromkeys(("MuseTalkSamplePortrait", "MuseTalkDubVideo", "MuseTalkSpeak"), 230)}  # fmt: skip
 GROUP_HEAD = 80  # pixels from a group's upper edge to its first node's body
-NOTE_WIDTH, NOTE_LINE, NOTE_LETTERS = 460, 24, 62  # pixels, pixels, letters in a line
+NOTE_WIDTH, NOTE_LINE, NOTE_LETTERS = 460, 13, 75  # pixels, pixels, letters in a line
+WIDE = 16 / 9  # width to height of a screen
 GROUP_COLOR = "#3f789e"
 Catalogue = Mapping[str, Any]
 
@@ -176,9 +178,9 @@ def _slot(kind: str, output: str, catalogue: Catalogue) -> int:
     return int(catalogue[kind]["output_name"].index(output))
 
 
-def place(groups: tuple[Group, ...], made: list[dict[str, Any]], left: int) -> list[dict[str, Any]]:
+def place(groups: tuple[Group, ...], made: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give the nodes their places, group by group and column by column; gives the groups as they are saved."""
-    waiting, boxes = iter(made), []
+    waiting, boxes, left = iter(made), [], 0
     for number, group in enumerate(groups, start=1):
         right, lowest = left + PADDING, 0
         for column in group.columns:
@@ -196,8 +198,8 @@ def place(groups: tuple[Group, ...], made: list[dict[str, Any]], left: int) -> l
 def workflow(example: Example, catalogue: Catalogue) -> dict[str, Any]:
     """A file of example_workflows."""
     made, links = graph(example.nodes, catalogue, {})
-    groups = place(example.groups, made, 0)
-    made.append(_note(len(made) + 1, example.note))
+    groups = place(example.groups, made)
+    made.append(_note(len(made) + 1, example.note, groups))
     return {
         "id": str(uuid.uuid5(uuid.NAMESPACE_URL, example.name)),
         "revision": 0,
@@ -212,12 +214,17 @@ def workflow(example: Example, catalogue: Catalogue) -> dict[str, Any]:
     }
 
 
-def _note(node_id: int, text: str) -> dict[str, Any]:
+def _note(node_id: int, text: str, groups: list[dict[str, Any]]) -> dict[str, Any]:
+    lines = 2 + sum(1 + len(line) // NOTE_LETTERS for line in text.splitlines())
+    wide, high = NOTE_WIDTH + GAP, NOTE_LINE * lines + TITLE + GAP
+    right, lowest = groups[-1]["bounding"][0] + groups[-1]["bounding"][2], max(each["bounding"][3] for each in groups)
+    # Beside the graph or above it: where a wide screen shows both larger.
+    beside = max((right + wide) / WIDE, lowest) <= max(right / WIDE, lowest + high)
     return {
         "id": node_id,
         "type": "MarkdownNote",
-        "pos": [-NOTE_WIDTH - GAP, TITLE],
-        "size": [NOTE_WIDTH, NOTE_LINE * (2 + sum(1 + len(line) // NOTE_LETTERS for line in text.splitlines()))],
+        "pos": [-wide, TITLE] if beside else [0, TITLE - high],
+        "size": [NOTE_WIDTH, NOTE_LINE * lines],
         "flags": {},
         "order": 0,
         "mode": ACTIVE,
@@ -249,7 +256,7 @@ def blueprint(catalogue: Catalogue) -> dict[str, Any]:
     made, links = graph(nodes, catalogue, ends)
     results = {"images": ("blend", "images"), "mask": ("blend", "mask"), "preview": ("track", "preview")}
     numbers = dict(zip(nodes, made, strict=True))
-    boxes = place(groups, made, 0)
+    boxes = place(groups, made)
     outputs = []
     for slot, (name, (node, output)) in enumerate(results.items()):
         start = _slot(nodes[node].kind, output, catalogue)

@@ -18,7 +18,7 @@ from make_workflows import WORKFLOWS
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Playwright
 
-SIZE = {"width": 1280, "height": 720}  # pixels
+SIZE = {"width": 1600, "height": 900}  # pixels
 START_SECONDS, RUN_SECONDS = 300, 1800  # a busy machine of two cores
 SETTINGS = {
     "Comfy.TutorialCompleted": True,  # no page of templates over the graph
@@ -26,6 +26,7 @@ SETTINGS = {
     "Comfy.Graph.CanvasInfo": False,
     "Comfy.Graph.CanvasMenu": False,
     "Comfy.Workflow.Persist": False,
+    "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # text at any zoom
     "LiteGraph.Canvas.LowQualityRenderingZoomThreshold": 0,
 }
