@@ -21,7 +21,8 @@ if str(REPO) not in sys.path:
 from musetalk_core.models.checkpoint import save_safetensors  # noqa: E402
 from musetalk_core.models.layouts import Kind, Weights  # noqa: E402
 from musetalk_core.models.load import empty_network  # noqa: E402
-from musetalk_core.models.recipe import NANO_UNET  # noqa: E402
+from musetalk_core.models.recipe import NANO_UNET, OFFICIAL_UNET  # noqa: E402
+from musetalk_core.models.vae import OFFICIAL_KL  # noqa: E402
 
 # A sixteenth of TAESD's work: a test run spends its time elsewhere.
 SMALL_TINY: Mapping[str, Any] = {
@@ -64,6 +65,30 @@ def write_random_model(folder: Path, seed: int = 0) -> Path:
         weights = Weights(kind, config, tensors, path, recipe, identity)
         save_safetensors(path, tensors, weights.header())
     return folder
+
+
+def write_random_released(models: Path, seed: int = 0) -> tuple[Path, Path, Path]:
+    """Write a model of the released 1.5's sizes and layouts, 2 GB, into ComfyUI's folder of models.
+
+    Args:
+        models: receives `musetalk/musetalkV15/unet.pth`, `vae/sd-vae-ft-mse.safetensors` and a sound encoder.
+        seed: equal seeds, equal files.
+
+    Returns:
+        U-Net, VAE, sound encoder.
+    """
+    import torch
+
+    unet = models / "musetalk" / "musetalkV15" / "unet.pth"
+    vae = models / "vae" / "sd-vae-ft-mse.safetensors"
+    sound = models / "musetalk" / "multilingual" / "audio_encoder.safetensors"
+    for path in (unet, vae, sound):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(random_tensors("UNet2DConditionModel", OFFICIAL_UNET, seed), unet)
+    save_safetensors(vae, random_tensors("AutoencoderKL", OFFICIAL_KL, seed), {})
+    heard = random_tensors("WhisperEncoder", WHISPER_TINY, seed)
+    save_safetensors(sound, heard, Weights("WhisperEncoder", WHISPER_TINY, heard, sound, None, "whisper-tiny").header())
+    return unet, vae, sound
 
 
 def random_tensors(kind: Kind, config: Mapping[str, Any], seed: int) -> dict[str, Any]:

@@ -126,7 +126,7 @@ class Avatar:
 
     Args:
         track: where the face is.
-        key: what it was made from (`FaceTools.key`).
+        key: what it was made from (`FaceTools.key`); empty until it is made to be kept (`make_avatar`).
         clock: times of the N source frames.
         parts: by source frame; frames without a part get theirs when they are first shown.
         frames: (N, H, W, 3) uint8, the footage itself, only when asked for.
@@ -159,7 +159,7 @@ def find_faces(footage: Footage, tools: FaceTools, progress: Progress | None = N
     require_masks(tools.user_mask, len(footage.clock), footage.height, footage.width)
     options = tools.options
     tracks = track_faces(footage, options.track, options.crop, progress or SilentProgress())
-    return [Avatar(track, tools.key(footage), footage.clock) for track in tracks]
+    return [Avatar(track, {}, footage.clock) for track in tracks]  # a key reads the whole footage again
 
 
 def make_parts(
@@ -211,7 +211,7 @@ def make_avatar(
         parts.update(zip(indices, make_parts(list(pictures), crops, indices, avatar.track, tools), strict=True))
         report.advance(len(indices))
     frames = _as_bytes(all_frames(footage, "embedding frames", report)) if embed_frames else None
-    return dataclasses.replace(avatar, parts=parts, frames=frames)
+    return dataclasses.replace(avatar, key=avatar.key or tools.key(footage), parts=parts, frames=frames)
 
 
 def save_avatar(avatar: Avatar, path: Path) -> None:

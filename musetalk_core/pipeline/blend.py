@@ -120,11 +120,13 @@ def blend_frames(
         strength *= closing_share(track.landmarks[timeline.source], activity)
     report = progress or SilentProgress()
     report.start("blending", len(timeline))
-    blended, shown = frames[timeline.source], np.zeros((len(timeline), height, width), np.float32)
-    for at in np.flatnonzero(strength).tolist():
-        index, share = int(timeline.source[at]), float(strength[at])
-        patch = mask(index)
-        put_mouth(blended[at], mouths[at], track, index, patch, share, options)
-        shown[at] = full_mask(patch, height, width) * share
+    blended = np.empty((len(timeline), *frames.shape[1:]), frames.dtype)
+    shown = np.zeros((len(timeline), height, width), np.float32)
+    for at, (index, share) in enumerate(zip(timeline.source.tolist(), strength.tolist(), strict=True)):
+        blended[at] = frames[index]
+        if share:
+            patch = mask(index)
+            put_mouth(blended[at], mouths[at], track, index, patch, share, options)
+            shown[at] = full_mask(patch, height, width) * share
         report.advance()
     return blended, shown

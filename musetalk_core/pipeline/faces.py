@@ -119,8 +119,9 @@ def mask_frames(
     report = progress or SilentProgress()
     report.start("masking", len(track))
     masks = np.zeros((len(track), track.height, track.width), np.float32)
-    for index in np.flatnonzero(track.strength > 0).tolist():
-        patch = frame_mask(None if frames is None else frames[index], index, track, options, parser)
-        masks[index] = full_mask(patch, track.height, track.width)
+    for index in range(len(track)):
+        if track.strength[index] > 0:
+            patch = frame_mask(None if frames is None else frames[index], index, track, options, parser)
+            masks[index] = full_mask(patch, track.height, track.width)
         report.advance()
     return masks

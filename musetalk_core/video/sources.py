@@ -103,8 +103,8 @@ class ArrayFootage:
     def digest(self) -> str:
         """sha256 of type, shape and values, in hex."""
         whole = hashlib.sha256(f"{self._frames.dtype} {self._frames.shape}".encode())
-        for frame in self._frames:
-            whole.update(np.ascontiguousarray(frame).data)
+        for index in range(len(self._frames)):
+            whole.update(np.ascontiguousarray(self.read([index])).data)
         return whole.hexdigest()
 
 

@@ -92,9 +92,18 @@ def rate_of(fps: float) -> Fraction:
     return next(meant, Fraction(fps).limit_denominator(FINEST_RATE))
 
 
+class ImageFootage(ArrayFootage):
+    """Frames in memory; a cancel is heard at each reading."""
+
+    def read(self, indices: Sequence[int]) -> np.ndarray:
+        """See `Footage.read`."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        return super().read(indices)
+
+
 def footage_of(image: torch.Tensor, fps: Fraction) -> ArrayFootage:
     """An IMAGE as footage."""
-    return ArrayFootage(frames_of(image), fps)
+    return ImageFootage(frames_of(image), fps)
 
 
 def clip_of(audio: Any) -> AudioClip:

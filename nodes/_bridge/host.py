@@ -75,7 +75,7 @@ class HostPlacement:
             # Our networks have a read-only `device`, on which the memory manager wants to write: it gets a box.
             box = type(type(network).__name__, (torch.nn.ModuleList,), {})([network])
             self._patchers[network] = managed(box, self._device)
-        with torch.inference_mode():
+        with torch.inference_mode(), interruptible(network):
             load(self._patchers[network])
             yield network
 
@@ -113,9 +113,26 @@ class ModelPlacement:
             words = {"c_crossattn": encoder_hidden_states, "transformer_options": options}
             return (self._patcher.model.apply_model(latents, time, **words),)
 
-        with torch.inference_mode():
+        with torch.inference_mode(), interruptible(self._patcher.model.diffusion_model):
             load(self._patcher)
             yield call
+
+
+@contextmanager
+def interruptible(network: nn.Module) -> Iterator[None]:
+    """Let every layer of a network hear a cancel: on a CPU one batch of a large one takes many seconds."""
+    import torch
+
+    def listen(*_: Any) -> None:
+        if not torch.compiler.is_compiling():  # a compiled network is one piece
+            comfy.model_management.throw_exception_if_processing_interrupted()
+
+    hooks = [module.register_forward_pre_hook(listen) for module in network.modules()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def intermediate(tensor: torch.Tensor) -> torch.Tensor:

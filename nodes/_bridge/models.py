@@ -25,7 +25,7 @@ from ...musetalk_core.models.load import (
     load_unet,
     load_vae,
 )
-from ...musetalk_core.models.recipe import RECIPES, Recipe, require_encoder
+from ...musetalk_core.models.recipe import LATENT_SCALE, RECIPES, Recipe, require_encoder
 from ...musetalk_core.models.unet import LipNet
 from ...musetalk_core.models.vae import (
     LATENT_CHANNELS,
@@ -38,13 +38,14 @@ from ...musetalk_core.models.whisper import WhisperEncoder
 from ...musetalk_core.placement import DtypeName
 from ...musetalk_core.types import AudioClip
 from .convert import clip_of
-from .host import HostPlacement, HostProgress, ModelPlacement, make_castable, managed
+from .host import HostPlacement, HostProgress, ModelPlacement, interruptible, make_castable, managed
 from .places import find_file, partner
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+SAME_SCALE = 1e-3  # between two numbers for one latent space
 ANY_RATE = Fraction(25)  # of a Speech whose features alone are used
 HEARD = "musetalk"  # where our AUDIO_ENCODER_OUTPUT keeps the encoder and the sound
 
@@ -186,7 +187,7 @@ class HostAutoencoder:
         import torch
 
         self._require(dtype)
-        with torch.inference_mode():
+        with torch.inference_mode(), interruptible(self._vae.first_stage_model):
             latents: torch.Tensor = self._vae.encode(images.movedim(1, -1) / 2 + 0.5)
         return latents.cpu().float()
 
@@ -195,7 +196,7 @@ class HostAutoencoder:
         import torch
 
         self._require(dtype)
-        with torch.inference_mode():
+        with torch.inference_mode(), interruptible(self._vae.first_stage_model):
             images: torch.Tensor = self._vae.decode(latents)
         return images.cpu().float().movedim(-1, 1) * 2 - 1
 
@@ -218,6 +219,13 @@ def autoencoder_of(vae: Any) -> Autoencoder:
         raise ModelError(
             f"This VAE makes latents of {channels} channels; MuseTalk takes those of Stable Diffusion 1.",
             "Load sd-vae-ft-mse, TAESD or nano's (MuseTalk Load VAE).",
+        )
+    scale = getattr(vae.first_stage_model, "vae_scale", None)  # of ComfyUI's TAESD; SDXL's large VAE tells nothing
+    if scale is not None and abs(float(scale) - LATENT_SCALE) > SAME_SCALE:
+        raise ModelError(
+            f"This tiny VAE is for latents of scale {float(scale):.4g} (SDXL: 0.1303); MuseTalk takes those of Stable "
+            f"Diffusion 1 ({LATENT_SCALE}).",
+            "Load taesd in place of taesdxl.",
         )
     return HostAutoencoder(vae)
 

@@ -75,7 +75,7 @@ def find_file(name: str, role: str) -> Path:
     if name in NAMED[role] and identifier in REGISTRY:
         return HostLocator().find(REGISTRY[identifier])
     if name in NAMED[role]:
-        raise ModelError(f"This version carries no {name} {role} yet.", "Choose another model.")
+        raise ModelError(f"The embedded {name} is not there: {embedded}.", "Install MuseTalk again, or choose another.")
     path = folder_paths.get_full_path(KEY, name)
     if path is None:
         raise ModelError(f"There is no {name!r} in {_folders(KEY)[0]}.", "Choose another file, or refresh the page.")

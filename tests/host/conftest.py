@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ import pytest
 REPO = Path(__file__).resolve().parents[2]
 INSIDE = Path(__file__).parent / "inside"  # scripts that run in the host's interpreter
 FOLDER = "comfyui-musetalk-main"  # as GitHub's zip names it
+RANDOM = "random"  # folder of a random model of nano's size in models/musetalk
 # What ComfyUI and the pack cannot start without; imported, because a wheel may be there and broken.
 NEEDED = "torch, torchvision, torchaudio, torchsde, aiohttp, alembic, comfyui_frontend_package, diffusers, cv2, librosa"
 START_SECONDS, RUN_SECONDS = 600, 600  # a busy machine of two cores
@@ -215,3 +216,66 @@ def server(host: Host, base: Path) -> Iterator[Server]:
     running = start_server(host, base)
     yield running
     stop_server(running)
+
+
+Nodes = dict[str, tuple[str, dict[str, Any]]]  # name: kind and inputs
+
+
+@pytest.fixture(scope="session")
+def catalogue(server: Server) -> dict[str, Any]:
+    """/object_info: our nodes and ComfyUI's."""
+    return dict(server.get("/object_info"))
+
+
+@pytest.fixture(scope="session")
+def prompt(catalogue: dict[str, Any]) -> Callable[..., dict[str, Any]]:
+    """Makes a prompt in API format: widgets that are not named get the default that the server names."""
+
+    def make(**nodes: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+        made = {}
+        for name, (kind, inputs) in nodes.items():
+            widgets = {}
+            for key, (options, *more) in catalogue[kind]["input"].get("required", {}).items():
+                settings = more[0] if more else {}
+                menu = options if isinstance(options, list) else settings.get("options")
+                if "default" in settings or menu:
+                    widgets[key] = settings.get("default", menu[0] if menu else None)
+            made[name] = {"class_type": kind, "inputs": {**widgets, **inputs}}
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def discrete(prompt: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Makes the discrete graph on a drawn person: `also` adds nodes, the others change inputs of nodes by name."""
+
+    def make(also: Nodes | None = None, **changes: dict[str, Any]) -> dict[str, Any]:
+        nodes = _discrete()
+        return prompt(**{name: (kind, inputs | changes.get(name, {})) for name, (kind, inputs) in nodes.items()},
+                      **also or {})  # fmt: skip
+
+    return make
+
+
+def _discrete() -> Nodes:
+    return {
+        "portrait": ("MuseTalkSamplePortrait", {"seconds": 0.16, "width": 192, "height": 192}),
+        "model": ("MuseTalkLoadModel", {"model": str(Path(RANDOM, "unet.safetensors"))}),
+        "vae": ("MuseTalkLoadVAE", {"vae": str(Path(RANDOM, "vae.safetensors"))}),
+        "encoder": ("MuseTalkLoadAudioEncoder", {"audio_encoder": str(Path(RANDOM, "audio_encoder.safetensors"))}),
+        "track": ("MuseTalkTrackFaces", {"image": ["portrait", 1]}),
+        "crop": ("MuseTalkCropFaces", {"image": ["portrait", 1], "faces": ["track", 0]}),
+        "speech": ("MuseTalkEncodeAudio", {"audio": ["portrait", 2], "audio_encoder": ["encoder", 0]}),
+        "encode": ("MuseTalkEncodeFaces", {"face_images": ["crop", 0], "vae": ["vae", 0]}),
+        "lips": (
+            "MuseTalkGenerateLips",
+            {"model": ["model", 0], "masked": ["encode", 0], "reference": ["encode", 1], "speech": ["speech", 0]},
+        ),
+        "decode": ("MuseTalkDecodeFaces", {"latent": ["lips", 0], "vae": ["vae", 0]}),
+        "blend": (
+            "MuseTalkBlendFaces",
+            {"image": ["portrait", 1], "face_images": ["decode", 0], "faces": ["track", 0], "speech": ["speech", 0]},
+        ),
+        "save": ("SaveImage", {"images": ["blend", 0], "filename_prefix": "discrete"}),
+    }

@@ -49,6 +49,13 @@ def test_samplers_are_refused_in_one_sentence(facts: dict[str, Any]) -> None:
     )
 
 
+def test_tiny_vaes_of_other_models_are_refused(facts: dict[str, Any]) -> None:
+    assert facts["tiny_xl"] == (
+        "This tiny VAE is for latents of scale 0.1303 (SDXL: 0.1303); MuseTalk takes those of Stable Diffusion 1 "
+        "(0.18215). Load taesd in place of taesdxl."
+    )
+
+
 def test_sounds_of_any_length_in_the_native_node(facts: dict[str, Any]) -> None:
     assert facts["long_sound"] == [[1, 1550, 384], 5]
     assert facts["long_speech"] == [1550, 5, 384]
@@ -68,3 +75,25 @@ def test_unload_models(facts: dict[str, Any]) -> None:
 @pytest.mark.slow
 def test_torch_compile(host: Any, base: Path) -> None:
     assert host.script("facts.py", base, "--compile")["compile_difference"] < 1e-4
+
+
+def test_half_precision_between_nodes(host: Any, base: Path) -> None:
+    facts = host.script("half.py", base)
+    print(facts)  # noqa: T201
+    assert facts["types"] == ["torch.float16"]
+    assert facts["finite"]
+    assert facts["difference"]["image"] < 0.2  # levels: rounding to 11 bits
+    assert facts["difference"]["images"] < 2  # rule 9, half precision
+    assert facts["difference"]["spoken"] < 2
+
+
+@pytest.mark.slow
+def test_released_sizes(host: Any, base: Path) -> None:
+    """Needs 12 GB of memory, 4 GB of disk, and minutes."""
+    facts = host.script("full_size.py", base)
+    print(facts)  # noqa: T201
+    assert facts["frames"] == 4
+    assert facts["picture_difference"] <= 1  # levels
+    assert facts["face_difference"] <= 1
+    assert facts["outside_difference"] == 0
+    assert facts["inside_change"] > 10  # it paints

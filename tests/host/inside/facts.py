@@ -5,25 +5,20 @@
 BASE is a base folder with the pack in custom_nodes/comfyui-musetalk-main and a random model in models/musetalk/random.
 """
 
-import asyncio
-import importlib
-import importlib.util
 import json
 import os
 import sys
 import time
 from pathlib import Path
 
-comfyui, base, flags = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
-sys.argv = ["main.py", "--cpu", "--base-directory", str(base)]
-sys.path.insert(0, comfyui)
-os.chdir(comfyui)
-import comfy.options
+import pack
 
-comfy.options.enable_args_parsing()
+comfyui, base, flags = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
+pack.start(comfyui, base)
 import comfy.model_management
 import comfy.patcher_extension
 import comfy.sd
+import comfy.taesd.taesd
 import comfy.utils
 import folder_paths
 import torch
@@ -31,7 +26,6 @@ import torch
 import nodes
 
 facts = {}
-name = str(base / "custom_nodes" / "comfyui-musetalk-main")
 
 
 def host_state():
@@ -42,20 +36,9 @@ def host_state():
     return list(sys.path), dict(os.environ), functions, keys, top
 
 
-async def load():
-    """The way of ComfyUI's custom node loader."""
-    spec = importlib.util.spec_from_file_location(name, Path(name, "__init__.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    extension = await module.comfy_entrypoint()
-    await extension.on_load()
-    return {node.GET_SCHEMA().node_id: node for node in await extension.get_node_list()}
-
-
 before = host_state()
 started = time.process_time()
-ours = asyncio.run(load())
+ours = pack.load(base)
 facts["import_seconds"] = time.process_time() - started
 after = host_state()
 facts["changed"] = [
@@ -67,23 +50,7 @@ facts["new_keys"] = sorted(set(after[3]) - set(before[3]))
 facts["old_keys_same"] = all(after[3][key] == value for key, value in before[3].items())
 facts["new_modules"] = sorted(after[4] - before[4])
 facts["nodes"] = sorted(ours)
-
-
-def run(node, **inputs):
-    """What a node gives; widgets that are not named have their defaults."""
-    ports = ours[node].define_schema().inputs
-    known = {p.id: p.default for p in ports if not p.optional and getattr(p, "default", None) is not None}
-    menus = {p.id: p.options[0] for p in ports if getattr(p, "options", None) and p.id not in known}
-    with torch.inference_mode():
-        return ours[node].execute(**{**known, **menus, **inputs}).result
-
-
-def core(module):
-    return importlib.import_module(f"{name}.musetalk_core.{module}")
-
-
-def difference(a, b):
-    return float((a.float() - b.float()).abs().max())
+run, core, difference = ours.run, ours.core, pack.difference
 
 
 folder = Path("random")
@@ -183,11 +150,18 @@ with torch.inference_mode():
 facts["long_sound"] = [list(output["encoded_audio"].shape), len(output["encoded_audio_all_layers"])]
 facts["long_speech"] = list(run("MuseTalkEncodeAudio", audio_encoder_output=output)[0].steps.shape)
 
+# VAEs that are not ours.
+xl = comfy.sd.VAE(sd={**comfy.taesd.taesd.TAESD().state_dict(), "vae_scale": torch.tensor(0.13025)})
+try:
+    run("MuseTalkEncodeFaces", face_images=faces, vae=xl)
+except Exception as error:
+    facts["tiny_xl"] = str(error)
+
 # Precision and memory.
 half = run("MuseTalkLoadModel", model=str(folder / "unet.safetensors"), dtype="bf16")[0]
 facts["half_weights"] = sorted({str(value.dtype) for value in half.model.diffusion_model.parameters()})
 facts["half_difference"] = difference(lips_of(half)["samples"], plain) / float(plain.abs().max())
-bridge = importlib.import_module(f"{name}.nodes._bridge.models")
+bridge = ours.module("nodes._bridge.models")
 with torch.inference_mode():
     repeat = bridge.lip_net_of(half)(shown.masked, shown.reference, tokens, dtype=torch.float32)
 facts["repeat_difference"] = difference(repeat, plain) / float(plain.abs().max())
