@@ -115,7 +115,7 @@ def _follow(footage: Footage, finder: Finder, search: _Search, progress: Progres
             faces = finder.find(index, frame, bool(cuts[index]))
             linker.add(index, [face for face in faces if search.allows(index, face, frame)], bool(cuts[index]))
             index += 1
-        progress.advance(len(frames))
+            progress.advance()
     return linker.passages, Scene(footage.clock, cuts, footage.width, footage.height)
 
 
