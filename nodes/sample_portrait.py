@@ -57,7 +57,10 @@ class MuseTalkSamplePortrait(io.ComfyNode):
             outputs=[
                 io.Video.Output(display_name="VIDEO", tooltip="The frames with the sound."),
                 io.Image.Output(display_name="IMAGE", tooltip="The frames alone."),
-                io.Audio.Output(display_name="AUDIO", tooltip="The sentence; the drawn mouths do not say it yet."),
+                io.Audio.Output(
+                    display_name="AUDIO",
+                    tooltip="The sentence; the drawn mouths say something else until they are dubbed.",
+                ),
             ],
         )
 

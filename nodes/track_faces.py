@@ -26,7 +26,11 @@ class MuseTalkTrackFaces(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Frames, who, and optional faces from outside."""
-        one_person = {"options": ["largest", "index", "coordinates"]}
+        one_person = {
+            "options": ["largest", "index", "coordinates"],
+            "tooltip": "Whose face is followed: the largest over the clip, a number counted from left to right "
+            "(index), or the one at a place in the picture (coordinates).",
+        }
         return io.Schema(
             node_id="MuseTalkTrackFaces",
             display_name="MuseTalk Track Faces",

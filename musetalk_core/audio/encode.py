@@ -56,14 +56,15 @@ class SpeechOptions(Options):
     close_in_silence: bool = option(True, "close the mouth while nobody speaks; off: what the model makes of silence")
     silence_level: float = option(
         -58.0,
-        "below this level is always silence; raise it when room noise moves the lips",
+        "below this level, in dB, is always silence; raise it when room noise moves the lips",
         low=-100,
         high=0,
         unit="dB",
     )
     noise_margin: float = option(
         9.0,
-        "how far above the room's noise speech begins; raise it when noise moves the lips, lower it for soft voices",
+        "how far above the room's noise speech begins, in dB; raise it when noise moves the lips, lower it for soft "
+        "voices",
         low=0,
         high=40,
         unit="dB",

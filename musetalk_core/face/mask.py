@@ -43,19 +43,32 @@ class MaskOptions(Options):
     )
     feather: float = option(
         0.1,
-        "width of the mask's soft edge, as a share of the crop box; for jaw, raw and neck the blur as the released "
-        "models count it, where their offline paste has 0.05 and their real-time paste 0.1",
+        "width of the mask's soft edge, as a share of the crop box: raising it hides seams better, and shows less of "
+        "the new mouth at the edge; for jaw, raw and neck the blur as the released models count it, where their "
+        "offline paste has 0.05 and their real-time paste 0.1",
         low=0.0,
         high=0.3,
     )
     expand: float = option(
-        0.0, "grow (or shrink, below 0) the landmark masks, as a share of the crop box", low=-0.1, high=0.5
+        0.0,
+        "grow (or shrink, below 0) the masks landmarks and mouth, as a share of the crop box: raising it repaints more "
+        "of the face",
+        low=-0.1,
+        high=0.5,
     )
     left_cheek_width: int = option(
-        90, "jaw mask: pixels of 512 left of the middle that keep the wide chin", low=0, high=256, unit="px"
+        90,
+        "jaw mask: pixels of 512 left of the middle that keep the wide chin; raising it repaints more cheek",
+        low=0,
+        high=256,
+        unit="px",
     )
     right_cheek_width: int = option(
-        90, "jaw mask: pixels of 512 right of the middle that keep the wide chin", low=0, high=256, unit="px"
+        90,
+        "jaw mask: pixels of 512 right of the middle that keep the wide chin; raising it repaints more cheek",
+        low=0,
+        high=256,
+        unit="px",
     )
 
 

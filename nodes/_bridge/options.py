@@ -23,7 +23,7 @@ WIDGET_NAMES = {
     "point_x": "speaker_x",
     "point_y": "speaker_y",
 }
-WIDGET_WORDS = {"selection": {"point": "coordinates"}}  # choices that have another word here
+WIDGET_WORDS = {"selection": {"point": "coordinates"}}  # choices with another word here, in tooltips too
 FACE_HEIGHT = 246  # pixels; extra_margin counts pixels of a face of this height, as the released 1.5 was trained
 MODEL_MARGIN = -1  # extra_margin that stands for the model's own
 FINE, COARSE = 0.01, 0.1  # steps of numbers with a range up to 1, and of others
@@ -107,4 +107,6 @@ def _input(spec: OptionSpec, advanced: bool, changes: dict[str, Any]) -> io.Inpu
 
 
 def _sentence(help: str) -> str:
+    for choice, word in (each for words in WIDGET_WORDS.values() for each in words.items()):
+        help = help.replace(f"({choice})", f"({word})")
     return help[0].upper() + help[1:].rstrip(".") + "."
