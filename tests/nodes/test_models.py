@@ -170,6 +170,47 @@ def test_cancel(pack: Any, parts: Any, faces: torch.Tensor, audio: Any, uncancel
             pack.run(node, **inputs)
 
 
+def test_a_cancel_is_heard_within_a_batch(
+    pack: Any, parts: Any, faces: torch.Tensor, audio: Any, uncancelled: Any
+) -> None:
+    speech = pack.run("MuseTalkEncodeAudio", audio=audio, audio_encoder=parts.audio_encoder)[0]
+    latent = {"samples": torch.zeros(2, 4, 32, 32)}
+    lips = {"model": parts.model, "masked": latent, "reference": latent, "speech": speech}
+    for node, inputs, network in (
+        ("MuseTalkEncodeFaces", {"face_images": faces, "vae": parts.vae}, parts.vae.first_stage_model),
+        ("MuseTalkDecodeFaces", {"latent": latent, "vae": parts.vae}, parts.vae.first_stage_model),
+        ("MuseTalkGenerateLips", lips, parts.model.model.diffusion_model),
+        (
+            "MuseTalkEncodeAudio",
+            {"audio": audio, "audio_encoder": parts.audio_encoder},
+            parts.audio_encoder.encoder.network,
+        ),
+    ):
+        layers = [module for module in network.modules() if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear))]
+        ran: list[torch.nn.Module] = []
+
+        def count(module: torch.nn.Module, *_: Any, ran: list[torch.nn.Module] = ran) -> None:
+            uncancelled.interrupt_current_processing()
+            ran.append(module)
+
+        hooks = [layer.register_forward_hook(count) for layer in layers]
+        try:
+            with pytest.raises(uncancelled.InterruptProcessingException):
+                pack.run(node, **inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        assert len(ran) == 1 < len(layers)  # the layer in which the user cancelled was the last
+        pack.run(node, **inputs)  # and nothing of it stays
+
+
+def test_tiny_vaes_of_other_models_are_refused(pack: Any, faces: torch.Tensor) -> None:
+    stage = SimpleNamespace(vae_scale=torch.tensor(0.13025))
+    vae = SimpleNamespace(latent_channels=4, latent_dim=2, downscale_ratio=8, first_stage_model=stage)
+    with pytest.raises(pack.core("errors").ModelError, match="taesd in place of taesdxl"):
+        pack.run("MuseTalkEncodeFaces", face_images=faces, vae=vae)
+
+
 def test_progress(pack: Any, parts: Any, faces: torch.Tensor) -> None:
     import comfy.utils
 

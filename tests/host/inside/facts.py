@@ -6,9 +6,7 @@ BASE is a base folder with the pack in custom_nodes/comfyui-musetalk-main and a 
 """
 
 import json
-import os
 import sys
-import time
 from pathlib import Path
 
 import pack
@@ -20,39 +18,13 @@ import comfy.patcher_extension
 import comfy.sd
 import comfy.taesd.taesd
 import comfy.utils
-import folder_paths
 import torch
 
 import nodes
 
 facts = {}
-
-
-def host_state():
-    """What a pack must leave alone."""
-    functions = {key: id(value) for key, value in vars(folder_paths).items() if callable(value)}
-    keys = {key: (list(paths), list(kinds)) for key, (paths, kinds) in folder_paths.folder_names_and_paths.items()}
-    top = {module for module in sys.modules if "." not in module and not module.startswith(str(base))}
-    return list(sys.path), dict(os.environ), functions, keys, top
-
-
-before = host_state()
-started = time.process_time()
 ours = pack.load(base)
-facts["import_seconds"] = time.process_time() - started
-after = host_state()
-facts["changed"] = [
-    part
-    for part, old, new in zip(("sys.path", "os.environ", "functions", "keys", "modules"), before, after, strict=True)
-    if old != new
-]
-facts["new_keys"] = sorted(set(after[3]) - set(before[3]))
-facts["old_keys_same"] = all(after[3][key] == value for key, value in before[3].items())
-facts["new_modules"] = sorted(after[4] - before[4])
-facts["nodes"] = sorted(ours)
 run, core, difference = ours.run, ours.core, pack.difference
-
-
 folder = Path("random")
 model = run("MuseTalkLoadModel", model=str(folder / "unet.safetensors"))[0]
 vae = run("MuseTalkLoadVAE", vae=str(folder / "vae.safetensors"))[0]

@@ -51,9 +51,9 @@ class Pack(dict):
             return self[node].execute(**{**known, **menus, **inputs}).result
 
 
-def load(base):
-    """The pack of a base folder."""
-    name = str(base / "custom_nodes" / "comfyui-musetalk-main")
+def load(base, folder=None):
+    """The pack in a folder; default: that of the base folder."""
+    name = str(folder or base / "custom_nodes" / "comfyui-musetalk-main")
 
     async def enter():
         spec = importlib.util.spec_from_file_location(name, Path(name, "__init__.py"))
