@@ -16,6 +16,7 @@ from ..face.crop import CropOptions
 from ..face.mask import MaskOptions
 from ..face.options import TrackOptions
 from ..face.parse import FaceParser
+from ..models.adapter import apply_adapter, load_adapter
 from ..models.load import LoadedModel, load_model
 from ..models.recipe import RECIPES
 from ..models.registry import FolderLocator
@@ -49,8 +50,8 @@ def read_source(args: argparse.Namespace) -> Footage:
     return open_footage(args.source, args.fps)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Flags that name the networks and where they run."""
+def add_networks(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Flags that name the networks."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model", default="nano", help="nano, 1.0, 1.5, a U-Net file, or a model folder [default: nano]"
@@ -61,18 +62,33 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--models-dir", type=Path, help="folder with the released models [default: ~/.musetalk/models]")
     group.add_argument("--vae", type=Path, help="VAE file instead of the model's usual one")
     group.add_argument("--audio-encoder", type=Path, help="Whisper encoder file instead of the model's usual one")
+    return group
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The same, what dubs may add to them, and where they run."""
+    group = add_networks(parser)
+    group.add_argument("--adapter", type=Path, help="a person's adapter, made by `musetalk train adapt`")
+    group.add_argument("--adapter-strength", type=float, default=1.0, help="how much of it [default: 1]")
     group.add_argument("--parser", type=Path, help="face parser 79999_iter.pth, for the masks jaw, raw and neck")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps [default: auto]")
     group.add_argument("--dtype", default="auto", choices=get_args(DtypeName), help="precision [default: auto]")
 
 
+def read_networks(args: argparse.Namespace, placement: SingleDevice) -> LoadedModel:
+    """Load what `add_networks` named."""
+    locator = FolderLocator(args.models_dir)
+    return load_model(
+        args.model, locator, placement, vae=args.vae, audio_encoder=args.audio_encoder, recipe=args.recipe
+    )
+
+
 def read_model(args: argparse.Namespace) -> tuple[LoadedModel, FaceParser | None]:
     """Load what `add_model` named."""
     placement = SingleDevice(args.device, args.dtype)
-    locator = FolderLocator(args.models_dir)
-    model = load_model(
-        args.model, locator, placement, vae=args.vae, audio_encoder=args.audio_encoder, recipe=args.recipe
-    )
+    model = read_networks(args, placement)
+    if args.adapter is not None:
+        apply_adapter(model.lips.network, model.recipe.name, load_adapter(args.adapter), args.adapter_strength)
     return model, None if args.parser is None else FaceParser.load(args.parser, placement)
 
 

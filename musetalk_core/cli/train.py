@@ -1,4 +1,4 @@
-"""`musetalk train`: prepare a dataset, train a model on it, train a VAE or a SyncNet for it."""
+"""`musetalk train`: prepare a dataset, train a model on it, or a VAE, a SyncNet, one person's adapter."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..placement import SingleDevice
 from ..training.cutting import CutOptions
 from ..training.prepare import PrepareOptions, describe, prepare_dataset
+from . import stages
 from .arguments import add_options, read_options
 from .console import TerminalProgress, write_line
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Declare the command, its actions and their flags."""
-    parser = commands.add_parser("train", help="prepare a dataset, train a model, a VAE or a SyncNet")
+    parser = commands.add_parser("train", help="prepare a dataset, train a model, a VAE, a SyncNet or an adapter")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     prepare = actions.add_parser("prepare", help="videos to a dataset folder; goes on where it was stopped")
     prepare.add_argument("source", type=Path, nargs="+", metavar="SOURCE", help="videos, or folders with videos")
@@ -29,6 +31,15 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     add_options(prepare, "people and refusals", PrepareOptions)
     add_options(prepare, "cutting", CutOptions)
     prepare.set_defaults(run=_prepare)
+    adapt = actions.add_parser("adapt", help="train one person's adapter from footage; goes on where it was stopped")
+    adapt.add_argument("source", type=Path, nargs="+", metavar="SOURCE", help="videos of the person, with their speech")
+    adapt.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives adapter.safetensors")
+    adapt.add_argument(
+        "--config", type=Path, metavar="CONFIG", help="a TOML file [default: adapt, of the released models adapt_full]"
+    )
+    _add_settings(adapt)
+    stages.add_networks(adapt)
+    adapt.set_defaults(run=_adapt)
     for name, text, function in (
         ("run", "train a model; goes on from the newest checkpoint", _run),
         ("vae", "train a small VAE on a large one's latents", _vae),
@@ -41,11 +52,15 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
             metavar="CONFIG",
             help="a TOML file, or one of ours, such as stage1, small1, nano_vae",
         )
-        action.add_argument(
-            "--set", action="append", default=[], metavar="TABLE.NAME=VALUE", help="counts before the file; repeatable"
-        )
-        action.add_argument("--quiet", action="store_true", help="no progress bar")
+        _add_settings(action)
         action.set_defaults(run=function)
+
+
+def _add_settings(action: argparse.ArgumentParser) -> None:
+    action.add_argument(
+        "--set", action="append", default=[], metavar="TABLE.NAME=VALUE", help="counts before the file; repeatable"
+    )
+    action.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def _prepare(args: argparse.Namespace) -> int:
@@ -73,6 +88,21 @@ def _run(args: argparse.Namespace) -> int:
         Trainer(config, progress).run()
 
     return _train(args, work, "The model is in", "model")
+
+
+def _adapt(args: argparse.Namespace) -> int:
+    from ..training.adapt import train_adapter
+    from ..training.config import load_config
+
+    model = stages.read_networks(args, SingleDevice("cpu", "fp32"))
+    config = load_config(args.config or Path("adapt" if model.recipe.unet == "nano" else "adapt_full"), args.set)
+    progress = TerminalProgress(args.quiet)
+    try:
+        path = train_adapter(args.source, args.out, model, config, progress)
+    finally:
+        progress.close()
+    write_line(f"The adapter is {path}: musetalk dub ... --adapter {path}")
+    return 0
 
 
 def _sync(args: argparse.Namespace) -> int:

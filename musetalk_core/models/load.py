@@ -37,6 +37,7 @@ class LoadedModel:
         vae: pictures to latents and back.
         audio: sound to features.
         source: the U-Net's file.
+        vae_source, audio_source: files of the other two; None where a host gave the networks.
     """
 
     recipe: Recipe
@@ -44,6 +45,8 @@ class LoadedModel:
     vae: Autoencoder
     audio: WhisperEncoder
     source: Path
+    vae_source: Path | None = None
+    audio_source: Path | None = None
 
 
 def load_model(
@@ -84,7 +87,7 @@ def load_model(
             f"{unet_path} takes {HIDDEN_STATES} of {lips.width}.",
             "Give the sound encoder that the U-Net was trained with.",
         )
-    return LoadedModel(found, lips, load_vae(vae_path, placement, sample_seed), audio, unet_path)
+    return LoadedModel(found, lips, load_vae(vae_path, placement, sample_seed), audio, unet_path, vae_path, audio_path)
 
 
 def _find_unet(model: str, locator: Locator) -> tuple[Path, Path | None]:

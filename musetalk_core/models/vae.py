@@ -170,7 +170,8 @@ class TinyAutoencoder:
         rows = CACHED_ROWS if device.type == "cpu" else len(placed)
         network: Any  # diffusers' autoencoders, which carry no types
         with self._placement.lend(self.network, precision) as network:
-            parts = [getattr(network, call)(part, return_dict=False)[0].float().cpu() for part in placed.split(rows)]
+            run = getattr(network, call)
+            parts = [run(part, return_dict=False)[0].float().cpu() for part in torch.split(placed, rows)]
         return torch.cat(parts)
 
 

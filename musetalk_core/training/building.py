@@ -112,6 +112,8 @@ def require_files(config: TrainConfig) -> None:
         raise OptionError("run.folder names no folder.", "Say where checkpoints, logs and the model shall go.")
     if not config.network.vae:
         raise OptionError("network.vae names no file.", "Name the VAE: `musetalk models list` says what is there.")
+    if config.network.adapter and not config.network.start:
+        raise OptionError("An adapter needs a trained U-Net.", "Name it with network.start.")
     if config.network.start and not Path(config.network.start).is_file():
         raise ModelError(
             f"network.start names {config.network.start}, which does not exist.",

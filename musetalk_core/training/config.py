@@ -37,6 +37,9 @@ class NetworkOptions(Options):
     scale_tokens: bool = option(
         False, "train on sound tokens of unit variance, which is quicker from random weights; the file takes raw ones"
     )
+    adapter: int = option(
+        0, "train an adapter (LoRA) of this rank in place of the U-Net itself; 0 trains the U-Net", low=0, high=256
+    )
     checkpointed: bool = option(True, "compute the U-Net's inner values again in the backward pass: slower, smaller")
     decode_chunk: int = option(
         1, "frames decoded and judged at once, computed again in the backward pass; 0 keeps everything", low=0
@@ -145,6 +148,8 @@ class TrainConfig:
             raise OptionError("loss.features is vgg19, but loss.vgg19 names no file.", 'Name it, or take "random".')
         if loss.sync and not loss.syncnet:
             raise OptionError("loss.sync is on, but loss.syncnet names no file.", "Run `musetalk train sync` first.")
+        if self.network.adapter and self.network.scale_tokens:
+            raise OptionError("An adapter takes sound tokens as they are.", "Set network.scale_tokens = false.")
         if self.data.generated and not loss.sync:
             raise OptionError("data.generated is for the sync loss, which is off.", "Lower data.frames instead.")
         if loss.critic_side >> (loss.critic_scales - 1) < SMALLEST_CRITIC:

@@ -1,4 +1,4 @@
-"""The training loop: any number of processes, exact continuation, one model file at the end.
+"""The training loop: any number of processes, exact continuation, one model or adapter at the end.
 
 Needs torch and accelerate when it is imported.
 """
@@ -27,6 +27,7 @@ from .config import TrainConfig
 from .dataset import Samples, open_clips
 from .latents import LatentStore
 from .log import RunLog
+from .lora import add_adapter, trained_adapter
 from .networks import TrainableLips, freeze
 from .normalise import TokenScale, measure_scale, plain_scale
 from .schedule import rate_at
@@ -34,6 +35,7 @@ from .state import checkpoint_path, load_state, newest, prune, save_state
 from .step import Step, build_judges, make_batch
 from .validate import Validator
 
+ADAPTER_NAME = "adapter.safetensors"
 SCALE_SAMPLES, SCALE_STRIDE = 256, 1009  # samples by which sound tokens are scaled, and their distance
 
 
@@ -61,6 +63,8 @@ class Trainer:
         freeze(self.vae, self.device)
         self.unet, self.recipe = build_unet_for_training(config, self._placement)
         self.unet.to(self.device, torch.float32).requires_grad_(True).train()
+        if config.network.adapter:
+            add_adapter(self.unet, config.network.adapter)
         self.samples, identity = self._samples()
         self.scale = self._scale()
         self._put(self.scale.unfold(self._weights()))
@@ -106,7 +110,7 @@ class Trainer:
         """Write a checkpoint and the model as it is now; only the first process writes."""
         if self.accelerator.is_main_process:
             folder = self.folder / "checkpoints"
-            parts = {"unet": self.unet, "ema": self.ema, **self._parts}
+            parts = {"unet": self._trained(), "ema": self.ema, **self._parts}
             save_state(checkpoint_path(folder, self.update), parts, self.update, self.config.as_dict())
             prune(folder, self.config.run.checkpoints_kept)
             self._export()
@@ -153,7 +157,7 @@ class Trainer:
                 group["lr"] = rate
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        average_into(self.ema, dict(self.unet.named_parameters()), options.ema, self.update)
+        average_into(self.ema, self._trained(), options.ema, self.update)
 
     def _precision(self) -> torch.autocast:
         """bf16 inside when asked for; accelerate's own switch cannot be changed within one process."""
@@ -234,7 +238,7 @@ class Trainer:
         path = newest(self.folder / "checkpoints")
         if path is None:
             return 0
-        return load_state(path, {"unet": self.unet, "ema": self.ema, **self._parts}, self.config.as_dict())
+        return load_state(path, {"unet": self._trained(), "ema": self.ema, **self._parts}, self.config.as_dict())
 
     def _write_log(self, losses: dict[str, float], seconds: float) -> None:
         run = self.config.run
@@ -255,17 +259,24 @@ class Trainer:
             self._log.show(self.folder / "sheets" / f"update-{self.update:08d}.png", self.update)
         self.accelerator.wait_for_everyone()
 
+    def _trained(self) -> dict[str, torch.nn.Parameter]:
+        """The weights that training changes: the U-Net's, or its adapter's."""
+        return {name: p for name, p in self.unet.named_parameters() if p.requires_grad}
+
     def _weights(self) -> dict[str, Tensor]:
-        """A copy of the U-Net's weights as they are."""
-        return {name: p.detach().clone() for name, p in self.unet.named_parameters()}
+        """A copy of them as they are."""
+        return {name: p.detach().clone() for name, p in self._trained().items()}
 
     def _put(self, weights: dict[str, Tensor]) -> None:
         with torch.no_grad():
-            for name, parameter in self.unet.named_parameters():
+            for name, parameter in self._trained().items():
                 parameter.copy_(weights[name])
 
     def _export(self) -> None:
-        """The averaged weights as a model folder that `--model` takes."""
+        """The averaged weights as a model folder that `--model` takes, or as an adapter's file."""
+        if self.config.network.adapter:
+            trained_adapter(self.ema, self.recipe.name).save(self.folder / ADAPTER_NAME)
+            return
         folder = self.folder / "model"
         unet: Any = self.unet
         plain = {key: value for key, value in dict(unet.config).items() if not key.startswith("_")}

@@ -434,3 +434,62 @@ def test_changes_count_before_the_file(tmp_path):
     assert (config.run.batch, config.run.folder) == (5, "b c")
     with pytest.raises(OptionError, match="changes nothing"):
         load_config(tmp_path / "x.toml", ["batch"])
+
+
+def test_an_adapter_alone_is_trained_continues_exactly_and_does_the_same_on_the_u_net(
+    plain, data, nano_folder, tmp_path
+):
+    pytest.importorskip("peft")
+    from musetalk_core.models.adapter import apply_adapter, load_adapter
+    from musetalk_core.training.loop import Trainer
+
+    start = plain[0] / "model" / "unet.safetensors"
+    network = {"adapter": 2, "start": str(start)}
+    loss = {"face_critic": 0.0, "pixel": 0.0, "perceptual": 0.0}
+    content = settings(
+        data, nano_folder, tmp_path / "run", network=network, loss=loss, optimiser={"schedule": "constant"}
+    )
+    content["run"]["updates"] = 3
+    trainer = Trainer(make_config(content))
+    trainer.run()
+    weights = {name: p for name, p in trainer.unet.named_parameters() if "lora_" not in name}
+    network = load_unet(start, SingleDevice("cpu", "fp32")).network
+    for name, p in network.named_parameters():
+        inside = (
+            name
+            if name in weights
+            else name.replace(".weight", ".base_layer.weight").replace(".bias", ".base_layer.bias")
+        )
+        assert torch.equal(weights[inside], p)
+    assert not (tmp_path / "run" / "model").exists()
+    adapter = load_adapter(tmp_path / "run" / "adapter.safetensors")
+    assert adapter.recipe == "nano"
+    apply_adapter(network, "nano", adapter)
+    latents, tokens = torch.randn(2, 8, 8, 8), torch.randn(2, 50, 384)
+    trainer._put(trainer.ema)
+    plain_unet = load_unet(start, SingleDevice("cpu", "fp32")).network
+    with torch.no_grad():
+        at = torch.zeros((), dtype=torch.long)
+        made, wanted, without = (
+            net(latents, at, encoder_hidden_states=tokens, return_dict=False)[0]
+            for net in (network, trainer.unet, plain_unet)
+        )
+    assert torch.allclose(made, wanted, atol=1e-4 * float(wanted.abs().max()))
+    assert (wanted - without).abs().max() > 10 * (made - wanted).abs().max()
+    content["run"]["folder"] = str(tmp_path / "again")
+    content["run"]["updates"] = 2
+    Trainer(make_config(content)).run()
+    content["run"]["updates"] = 3
+    Trainer(make_config(content)).run()
+    again = load_adapter(tmp_path / "again" / "adapter.safetensors")
+    for name, (down, up) in adapter.pairs.items():
+        assert torch.allclose(again.pairs[name][0], down, atol=1e-6)
+        assert torch.allclose(again.pairs[name][1], up, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"), [({"adapter": 2}, "trained U-Net"), ({"adapter": 2, "scale_tokens": True}, "as they are")]
+)
+def test_an_adapter_needs_a_u_net_and_plain_tokens(data, nano_folder, tmp_path, changes, words):
+    with pytest.raises(OptionError, match=words):
+        train(settings(data, nano_folder, tmp_path, network=changes))
