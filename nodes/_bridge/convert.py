@@ -112,7 +112,9 @@ def clip_of(audio: Any) -> AudioClip:
     Raises:
         MediaError: no sound, no samples, more than one sound, or NaN in it.
     """
-    return speech_clip(_waveform(audio), int(audio["sample_rate"]))
+    clip = speech_clip(_waveform(audio), int(audio["sample_rate"]))
+    comfy.model_management.throw_exception_if_processing_interrupted()  # ten minutes take half a second
+    return clip
 
 
 def sound_of(audio: Any) -> Sound:

@@ -31,6 +31,7 @@ from ...musetalk_core.models.vae import (
     LATENT_CHANNELS,
     PIXELS_PER_LATENT,
     Autoencoder,
+    run_tiny,
     scaled_latents,
     unscaled_latents,
 )
@@ -136,13 +137,12 @@ class TinyStage(comfy.taesd.taesd.TAESD):
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Unscaled latents of images in -1..1."""
         network: Any = self.network
-        return unscaled_latents(network.encode(x, return_dict=False)[0])
+        return unscaled_latents(run_tiny(network.encode, x))
 
     def decode(self, x: torch.Tensor) -> torch.Tensor:
         """Images in -1..1 of unscaled latents."""
         network: Any = self.network
-        images: torch.Tensor = network.decode(scaled_latents(x), return_dict=False)[0]
-        return images
+        return run_tiny(network.decode, scaled_latents(x))
 
 
 def load_host_vae(path: Path) -> Any:
@@ -156,7 +156,7 @@ def load_host_vae(path: Path) -> Any:
         return comfy.sd.VAE(sd=dict(weights.tensors))
     tiny: Any = load_vae(path, HostPlacement())
     # ComfyUI knows TAESD of one size: its VAE is made for that one, and then given ours.
-    vae = comfy.sd.VAE(sd=comfy.taesd.taesd.TAESD().state_dict())
+    vae: Any = comfy.sd.VAE(sd=comfy.taesd.taesd.TAESD().state_dict())
     make_castable(tiny.network, vae.vae_dtype)
     vae.first_stage_model = TinyStage(tiny.network).eval()
     vae.patcher = managed(vae.first_stage_model, vae.device)
