@@ -1,12 +1,15 @@
-"""Cancel a prompt while one of its nodes runs, at some moments, and print how many seconds each cancel took.
+"""Cancel a prompt while one of its nodes runs, at some moments, and print how long each cancel took.
 
-    python cancel.py COMFYUI URL PROMPT NODE SECONDS...
+    python cancel.py COMFYUI URL PROCESS PROMPT NODE SECONDS...
 
-PROMPT is a file, SECONDS are waits after the node has begun. `null` stands for a node that had ended before.
+PROCESS is the server's number, PROMPT a file, SECONDS are waits after the node has begun. Prints a list of [seconds by
+the clock, seconds of the server's processor time]; `null` stands for a node that had ended before. Processor time is
+what a machine that is free needs; 0 where the system does not tell it.
 """
 
 import asyncio
 import json
+import os
 import sys
 import time
 import uuid
@@ -14,12 +17,21 @@ from pathlib import Path
 
 import aiohttp
 
-url, prompt, node = sys.argv[2], json.loads(Path(sys.argv[3]).read_text(encoding="utf-8")), sys.argv[4]
+url, process, file, node = sys.argv[2:6]
+prompt = json.loads(Path(file).read_text(encoding="utf-8"))
+
+
+def now():
+    """Clock, and processor time of the server."""
+    used, status = 0, Path("/proc", process, "stat")
+    if status.is_file():
+        used = sum(map(int, status.read_text().rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+    return time.monotonic(), used
 
 
 async def cancel(session, wait):
     """Queue the prompt, wait for the node, and cancel."""
-    client, asked = uuid.uuid4().hex, 0.0
+    client, asked = uuid.uuid4().hex, (0.0, 0.0)
     async with session.ws_connect(f"{url}/ws?clientId={client}") as socket:
         async with session.post(f"{url}/prompt", json={"prompt": prompt, "client_id": client}) as answer:
             queued = await answer.json()
@@ -34,13 +46,13 @@ async def cancel(session, wait):
                 continue
             if kind == "executing" and data["node"] == node:
                 await asyncio.sleep(wait)
-                asked = time.monotonic()
+                asked = now()
                 async with session.post(f"{url}/interrupt", json={}):
                     pass
             if kind == "execution_error":
                 raise RuntimeError(data["exception_message"])
             if kind == "execution_interrupted" and data["node_id"] == node:
-                return time.monotonic() - asked
+                return [after - before for after, before in zip(now(), asked, strict=True)]
             if kind in ("execution_success", "execution_interrupted"):
                 break
     return None
@@ -48,7 +60,7 @@ async def cancel(session, wait):
 
 async def main():
     async with aiohttp.ClientSession() as session:
-        return [await cancel(session, float(wait)) for wait in sys.argv[5:]]
+        return [await cancel(session, float(wait)) for wait in sys.argv[6:]]
 
 
 print(json.dumps(asyncio.run(main())))
