@@ -85,5 +85,5 @@ def test_cancel(host: Any, server: Any, discrete: Any, tmp_path: Path, stage: st
     said = ", ".join("over before" if each is None else f"{each[0]:.2f} s ({each[1]:.2f})" for each in took)
     print(f"{stage}: cancelled after {said}")  # noqa: T201
     assert all(each is None or each[0] < LONGEST for each in took)
-    left = files(server.base) - before
-    assert {path.name for path in left} <= {path.name for path in left if path.is_dir()}, left
+    if all(took):  # a stage that was over before has gone on to what writes
+        assert [path for path in files(server.base) - before if path.is_file()] == []
