@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..audio.activity import FADE_OUT
+from ..audio.windows import tokens
 from ..types import ENCODER_HZ
+from .sound import Utterance
 
 if TYPE_CHECKING:
     import torch
@@ -49,3 +53,32 @@ class Mouth:
     def left(self, number: int, fps: Fraction) -> float:
         """How much a later frame still shows of this mouth, when it was interrupted here, 0..1."""
         return max(0.0, self.activity - float((number - self.number) / (CLOSE * fps)))
+
+    def follow(
+        self, number: int, utterance: Utterance | None, closing: Mouth | None, rest: torch.Tensor, fps: Fraction
+    ) -> Mouth:
+        """How the mouth stands at a later frame, with what it says there.
+
+        Args:
+            number: of that frame.
+            utterance: the sound that drives it, if any.
+            closing: where a mouth stood when it was interrupted, if one was.
+            rest: (50, D) what closes it.
+            fps: frames a second.
+        """
+        import torch
+
+        mouth, left = self, 0.0
+        while mouth.number < number:
+            at, activity = mouth.number + 1, 0.0
+            if utterance is not None and utterance.origin is not None and at >= utterance.origin:
+                activity = utterance.sound.stream.activity(utterance.window(at))
+            left = 0.0 if closing is None else closing.left(at, fps)
+            mouth = mouth.next(max(activity, left), fps)
+        said = rest[None]
+        if utterance is not None:
+            start = utterance.window(number)
+            said = tokens(utterance.sound.stream.speech(start), np.array([start]))
+        if left > 0 and closing is not None and closing.tokens is not None:
+            said = torch.lerp(said, closing.tokens, left)
+        return replace(mouth, tokens=said)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
 from .frames import LiveFrame, Slot
+from .mouth import Mouth
 from .session import LiveSession
 
 if TYPE_CHECKING:
@@ -35,10 +38,32 @@ class PaceClock(Protocol):
 
 
 class RealClock:
-    """The machine's own time; long work runs in one thread of its own."""
+    """The machine's own time; long work runs in threads of its own.
 
-    def __init__(self) -> None:
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="musetalk-live")
+    Args:
+        workers: how many threads. When they are several, each computes with one core: two such threads make nearly
+            twice the pictures of one that uses two cores, whose networks are too small to share out. No other thread's
+            count changes, nor what threads made later begin with.
+    """
+
+    def __init__(self, workers: int = 1) -> None:
+        if workers == 1:
+            self._pool = ThreadPoolExecutor(1, "musetalk-live")
+            return
+        import torch
+
+        ready = threading.Barrier(workers + 1)
+
+        def take_one_core() -> None:
+            torch.set_num_threads(1)
+            torch.get_num_threads()  # torch asks for its global count once in every thread: from here on this one keeps
+            ready.wait()
+
+        self._pool = ThreadPoolExecutor(workers, "musetalk-live", take_one_core)
+        for _ in range(workers):
+            self._pool.submit(int)
+        ready.wait()
+        torch.set_num_threads(torch.get_num_threads())  # the global count is this thread's own again
 
     def now(self) -> float:
         """Seconds of the monotonic clock."""
@@ -50,11 +75,11 @@ class RealClock:
 
     async def run(self, work: Callable[[], T]) -> T:
         """See `PaceClock`."""
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:
-        """Let the thread end after what it is doing."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        """Let the threads end after what they are doing."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +89,7 @@ class Counters:
     Args:
         shown: slots, each with its sound.
         late: new pictures that were shown in a later slot than their own.
-        dropped: pictures that were never begun, because the machine was still busy.
+        dropped: pictures that were left out: never begun, as the machine was still busy, or overtaken by a newer one.
         repeated: slots that showed the picture of the slot before.
     """
 
@@ -77,95 +102,130 @@ class Counters:
 class Player:
     """Frames of a session at their times, for ever: an async iterator.
 
-    A frame's picture is begun one frame before its time. When it is not ready then, its sound comes with the newest
-    picture there is, and pictures that the machine has no time for are left out; sound never is.
+    As many pictures are made at once as there are workers, and each is begun as many frames before its time. When one
+    is not ready then, its sound comes with the newest picture there is, and pictures that the machine has no time for
+    are left out; sound never is.
 
     Args:
         session: what is shown; the player alone takes its slots.
-        clock: default: the machine's.
+        clock: default: the machine's, with a thread for each worker.
+        workers: pictures in the making; default: `fitting_workers`.
     """
 
-    def __init__(self, session: LiveSession, clock: PaceClock | None = None) -> None:
-        self._session = session
-        self._clock: PaceClock = clock or RealClock()
-        self._start: float | None = None
-        self._wanted: Slot | None = None  # to be painted next
-        self._worker: asyncio.Task[None] | None = None
-        self._newest: LiveFrame | None = None  # picture
-        self._shown: LiveFrame | None = None
-        self._epoch = 0
+    def __init__(self, session: LiveSession, clock: PaceClock | None = None, workers: int | None = None) -> None:
+        self.workers = workers or fitting_workers(session)
         self.counters = Counters()
         self.fps = session.fps
         self.sound_rate = session.options.sound_rate
+        self._session = session
+        self._clock: PaceClock = clock or RealClock(self.workers)
+        self._own_clock = clock is None
+        self._start: float | None = None
+        self._ahead: deque[Slot] = deque()  # cut, and not yet shown
+        self._wanted: Slot | None = None  # to be painted next
+        self._hearing = asyncio.Lock()  # its waiters go in the order in which they came
+        self._busy: set[asyncio.Task[LiveFrame]] = set()
+        self._failure: BaseException | None = None
+        self._ready: dict[int, LiveFrame] = {}  # the picture on show, and those that wait for their time, by number
+        self._shown: LiveFrame | None = None
+        self._epoch = 0  # interrupts so far
 
     def __aiter__(self) -> AsyncIterator[LiveFrame]:
         return self
 
     async def __anext__(self) -> LiveFrame:
         session, clock = self._session, self._clock
-        if session.closed:
-            await self._end()
-        epoch, slot = self._epoch, session.next_slot()
-        if self._newest is None or self._start is None:
-            self._newest = await clock.run(lambda: session.paint(slot))
-            self._start = clock.now() - float(slot.time)
-        else:
-            self._request(slot)
-        await clock.sleep_until(self._start + float(slot.time))
-        if self._worker is not None and self._worker.done():
-            self._worker.result()  # raises what painting raised
-        if self._session.closed:
-            await self._end()
-        if self._epoch > epoch:  # interrupted while waiting: this slot's sound is forgotten
-            slot = session.next_slot()
-            self._request(slot)
-        return self._show(slot, self._newest)
+        if self._start is None:
+            await asyncio.gather(*(clock.run(session.warm_up) for _ in range(self.workers)))
+        while True:
+            if session.closed:
+                await self.close()
+                raise StopAsyncIteration
+            while len(self._ahead) < self.workers:
+                self._ahead.append(session.next_slot())
+                self._request(self._ahead[-1])
+            epoch, slot = self._epoch, self._ahead.popleft()
+            if self._start is None:
+                self._ready[-1] = session.draw(slot, Mouth())  # for an interrupt before anything is shown
+                await asyncio.wait(self._busy)
+                self._start = clock.now() - float(slot.time)
+            await clock.sleep_until(self._start + float(slot.time))
+            if self._failure is not None:
+                raise self._failure
+            if epoch == self._epoch and not session.closed:  # else this slot's sound is forgotten
+                return self._show(slot)
 
     def interrupt(self) -> None:
         """Barge-in: forget all that was not shown."""
         self._session.interrupt(self._shown)
         self._epoch += 1
         self._wanted = None
-        self._newest = self._shown or self._newest
+        self._ahead.clear()
+        self._ready = dict(sorted(self._ready.items())[:1])
 
     async def close(self) -> None:
         """Close the session, and let what is being painted end."""
         self._session.close()
         self._wanted = None
-        if self._worker is not None:
-            await asyncio.gather(self._worker, return_exceptions=True)
-        if isinstance(self._clock, RealClock):
+        await asyncio.gather(*self._busy, return_exceptions=True)
+        if self._own_clock and isinstance(self._clock, RealClock):
             self._clock.close()
 
-    async def _end(self) -> NoReturn:
-        await self.close()
-        raise StopAsyncIteration
-
     def _request(self, slot: Slot) -> None:
+        """Have a slot painted as soon as a worker is free, unless a newer one is wanted by then."""
         if self._wanted is not None:
             self._count(dropped=1)
         self._wanted = slot
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.get_running_loop().create_task(self._paint())
+        self._begin()
 
-    async def _paint(self) -> None:
-        """Paint the newest slot as long as there is one."""
-        while self._wanted is not None:
-            slot, self._wanted, epoch = self._wanted, None, self._epoch
-            frame = await self._clock.run(lambda slot=slot: self._session.paint(slot))  # type: ignore[misc]
-            if epoch == self._epoch:
-                self._newest = frame
+    def _begin(self) -> None:
+        """Paint the wanted slot if a worker is free; tasks start in the order in which they are made."""
+        if self._wanted is not None and len(self._busy) < self.workers:
+            epoch = self._epoch
+            task = asyncio.get_running_loop().create_task(self._paint(self._wanted))
+            task.add_done_callback(lambda done: self._end(done, epoch))
+            self._busy.add(task)
+            self._wanted = None
 
-    def _show(self, slot: Slot, newest: LiveFrame) -> LiveFrame:
-        last = self._shown
-        repeated = last is not None and newest.picture is last.picture
-        self._count(shown=1, repeated=repeated, late=not repeated and newest.number < slot.number)
-        self._shown = replace(newest, number=slot.number, time=slot.time, sound=slot.sound)
+    async def _paint(self, slot: Slot) -> LiveFrame:
+        async with self._hearing:
+            mouth = await self._clock.run(lambda: self._session.follow(slot))
+        return await self._clock.run(lambda: self._session.draw(slot, mouth))
+
+    def _end(self, task: asyncio.Task[LiveFrame], epoch: int) -> None:
+        """Keep a picture for its time, and begin the next one."""
+        self._busy.discard(task)
+        if task.cancelled():
+            return
+        if (failure := task.exception()) is not None:
+            self._failure = failure
+        elif epoch == self._epoch:
+            frame = task.result()
+            if frame.number < min(self._ready, default=0):
+                self._count(dropped=1)
+            else:
+                self._ready[frame.number] = frame
+        self._begin()
+
+    def _show(self, slot: Slot) -> LiveFrame:
+        """The slot with the newest picture that its time has come for."""
+        *older, newest = sorted(number for number in self._ready if number <= slot.number)
+        for number in older:
+            del self._ready[number]
+        self._count(shown=1, late=bool(older) and newest < slot.number, dropped=len(older[1:]), repeated=not older)
+        self._shown = replace(self._ready[newest], number=slot.number, time=slot.time, sound=slot.sound)
         return self._shown
 
     def _count(self, shown: int = 0, late: bool = False, dropped: int = 0, repeated: bool = False) -> None:
         c = self.counters
         self.counters = Counters(c.shown + shown, c.late + late, c.dropped + dropped, c.repeated + repeated)
+
+
+def fitting_workers(session: LiveSession) -> int:
+    """Two where the networks run on a CPU of two cores or more, else one: a GPU is full with one picture."""
+    import torch
+
+    return 2 if session.device.type == "cpu" and torch.get_num_threads() > 1 else 1
 
 
 async def av_frames(player: Player) -> AsyncIterator[tuple[av.VideoFrame, av.AudioFrame]]:

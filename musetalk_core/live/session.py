@@ -2,7 +2,8 @@
 
 The session is a machine of exact time: what comes out depends on what was pushed, not on when or in which chunks. Who
 shows the frames decides when to ask (`pace.Player` does so by a clock): `next_slot` cuts the next frame's sound at
-once, `paint` makes its picture by the same stages that dub files.
+once, `follow` hears it and moves the mouth on, one frame after the other, and `draw` makes the picture by the same
+stages that dub files, several at a time if wished.
 
 Sound that comes in is one *utterance* as long as it goes on. When the next frame's sound has not come, `next_slot` puts
 silence in its place; after a while of that the utterance is over, and the footage plays on with its own mouth until
@@ -11,7 +12,6 @@ sound comes again.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import threading
 from collections import deque
@@ -75,7 +75,7 @@ class LiveOptions(Options):
 class LiveSession:
     """One avatar that speaks what is pushed.
 
-    Every method may be called from any thread: only `paint` and `pull` take time.
+    Every method may be called from any thread: only `follow`, `draw`, `paint`, `pull` and `warm_up` take time.
 
     Args:
         avatar: the person, prepared (`pipeline.avatar.make_avatar`): what is missing is made when first shown.
@@ -108,7 +108,8 @@ class LiveSession:
             raise OptionError(f"An avatar and its footage of {len(footage.clock)} frames differ in length.")
         self.options = options or LiveOptions()
         self.fps = footage.clock.fps
-        self.seconds: dict[str, float] = {}  # time spent in each stage
+        self.device = model.lips.device
+        self.seconds: dict[str, float] = {}  # time spent in each stage, all threads together
         self._avatar = avatar
         self._footage = footage
         self._cycle = Cycle(footage.clock)
@@ -118,17 +119,18 @@ class LiveSession:
         self._rest = closed_mouth(model.audio) if rest is None else rest
         self._inbox: deque[tuple[np.ndarray, int]] = deque()
         self._lock = threading.Lock()  # of what follows
-        self._painting = threading.Lock()  # of the painter and the utterance's stream
+        self._following = threading.Lock()  # of the utterance's stream: one frame after the other
+        self._reading = threading.Lock()  # of the footage
         self._closed = False
         self._number = 0  # of the next slot
         self._utterance: Utterance | None = None
         self._epoch = 0  # interrupts so far: a picture that was begun before one leaves no trace
         self._mouth = Mouth()
         self._closing: Mouth | None = None  # where an interrupted mouth stood
-        self._warm_up()
+        self.warm_up()
 
-    def _warm_up(self) -> None:
-        """Make the first frame as fast as the hundredth: every network runs once, without a trace."""
+    def warm_up(self) -> None:
+        """Make the first frame as fast as the hundredth: every network runs in this thread, without a trace."""
         visible = np.flatnonzero(self._avatar.track.strength > 0)
         stream = SpeechStream(self._encoder, self.fps, self._speech, self._rest)
         start = window_start(1 / self.fps)
@@ -209,24 +211,37 @@ class LiveSession:
             return self._cut(utterance)
 
     def paint(self, slot: Slot) -> LiveFrame:
-        """Make the picture of a slot; slots may be left out, but not go backwards.
+        """`follow` and `draw`: for who makes one picture at a time."""
+        return self.draw(slot, self.follow(slot))
+
+    def follow(self, slot: Slot) -> Mouth:
+        """Hear a slot's sound and move the mouth on to it; slots may be left out, but not go backwards."""
+        with self._following:
+            with self._lock:
+                epoch, stood, closing = self._epoch, self._mouth, self._closing
+            with timed(self.seconds, "hear"):
+                mouth = stood.follow(slot.number, slot.utterance, closing, self._rest, self.fps)
+            with self._lock:
+                if epoch == self._epoch:
+                    self._mouth = mouth
+        return mouth
+
+    def draw(self, slot: Slot, mouth: Mouth) -> LiveFrame:
+        """Make the picture of a slot; several threads may do so at once.
+
+        Args:
+            slot: whose.
+            mouth: as `follow` gave it.
 
         Raises:
             GenerationError: a network gives values that are not finite, or does not fit into memory.
         """
-        with self._painting:
-            with self._lock:
-                epoch, stood, closing = self._epoch, self._mouth, self._closing
-            mouth = self._follow(slot, stood, closing)
-            source = self._cycle.at((slot.number + Fraction(1, 2)) / self.fps)
-            with timed(self.seconds, "read"):
-                picture = self._footage.read([source])[0]
-            strength = float(self._avatar.track.strength[source]) * mouth.share
-            if strength > 0 and mouth.tokens is not None:
-                self._painter.paint([picture], [source], [strength], mouth.tokens)
-            with self._lock:
-                if epoch == self._epoch:
-                    self._mouth = mouth
+        source = self._cycle.at((slot.number + Fraction(1, 2)) / self.fps)
+        with self._reading, timed(self.seconds, "read"):
+            picture = self._footage.read([source])[0]
+        strength = float(self._avatar.track.strength[source]) * mouth.share
+        if strength > 0 and mouth.tokens is not None:
+            self._painter.paint([picture], [source], [strength], mouth.tokens)
         return LiveFrame(slot.number, slot.time, slot.sound, picture, mouth)
 
     def interrupt(self, shown: LiveFrame | None = None) -> None:
@@ -293,24 +308,3 @@ class LiveSession:
                 self._utterance = None
         self._number += 1
         return Slot(number, number / self.fps, samples, utterance)
-
-    def _follow(self, slot: Slot, mouth: Mouth, closing: Mouth | None) -> Mouth:
-        """How the mouth stands at a slot, frame by frame from where it stood, and from where one was interrupted."""
-        import torch
-
-        utterance = slot.utterance
-        origin = None if utterance is None else utterance.origin
-        left = 0.0
-        while mouth.number < slot.number:
-            number, activity = mouth.number + 1, 0.0
-            if utterance is not None and origin is not None and number >= origin:
-                activity = utterance.sound.stream.activity(utterance.window(number))
-            left = 0.0 if closing is None else closing.left(number, self.fps)
-            mouth = mouth.next(max(activity, left), self.fps)
-        said = self._rest[None]
-        if utterance is not None:
-            start = utterance.window(slot.number)
-            said = tokens(utterance.sound.stream.speech(start), np.array([start]))
-        if left > 0 and closing is not None and closing.tokens is not None:
-            said = torch.lerp(said, closing.tokens, left)
-        return dataclasses.replace(mouth, tokens=said)

@@ -74,6 +74,11 @@ class LipNet:
         self._placement = placement
         self._position = position_code(self.width)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._placement.device
+
     def __call__(
         self, masked: torch.Tensor, reference: torch.Tensor, tokens: torch.Tensor, dtype: torch.dtype | None = None
     ) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class MouthPainter:
     """Puts new mouths on one person's frames.
 
-    Each source frame is encoded and masked at most once until it is forgotten.
+    Each source frame is encoded and masked at most once until it is forgotten. Several threads may paint at once.
 
     Args:
         avatar: the person.
@@ -53,6 +54,7 @@ class MouthPainter:
         self._batch_size = batch_size
         self._seconds = seconds
         self._parts: dict[int, FacePart] = {}
+        self._making = threading.Lock()
 
     def paint(
         self, pictures: Sequence[np.ndarray], numbers: Sequence[int], strength: Sequence[float], tokens: torch.Tensor
@@ -71,8 +73,9 @@ class MouthPainter:
         track = self.avatar.track
         with timed(self._seconds, "encode"):
             crops = crop_faces(pictures, numbers, track, self._tools.face_size)
-            self._make_missing(pictures, crops, numbers)
-        shown = [self._parts[n] for n in numbers]
+            with self._making:
+                self._make_missing(pictures, crops, numbers)
+                shown = [self._parts[n] for n in numbers]
         with timed(self._seconds, "lips"):
             latents = FaceLatents(_stack([p.masked for p in shown]), _stack([p.reference for p in shown]))
             lips = generate_lips(self._lip_net, latents, tokens, self._batch_size)
@@ -102,7 +105,7 @@ class MouthPainter:
 
 @contextmanager
 def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Add the time of a `with` block to `seconds[stage]`."""
+    """Add the time of a `with` block to `seconds[stage]`; when threads end theirs at once, one may be lost."""
     start = time.perf_counter()
     yield
     seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start

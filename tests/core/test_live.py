@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import dataclasses
+import gc
 import heapq
 import itertools
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pytest
+import torch
 
 from musetalk_core.audio.rest import closed_mouth
-from musetalk_core.errors import MediaError, OptionError
+from musetalk_core.errors import GenerationError, MediaError, OptionError
 from musetalk_core.live.frames import LiveFrame
-from musetalk_core.live.pace import Player, av_frames
+from musetalk_core.live.pace import Counters, Player, RealClock, av_frames
 from musetalk_core.live.session import LiveOptions, LiveSession, SessionError
 from musetalk_core.models.load import LoadedModel, load_model
 from musetalk_core.models.registry import FolderLocator
+from musetalk_core.models.unet import LipNet
+from musetalk_core.models.whisper import WhisperEncoder
 from musetalk_core.pipeline.avatar import Avatar, FaceTools, find_faces, make_avatar
 from musetalk_core.placement import SingleDevice
 from musetalk_core.portraits.footage import portrait_footage
@@ -202,16 +212,42 @@ def test_clipped_and_integer_sound(begin: Callable[..., LiveSession]) -> None:
     assert np.abs(heard - buzz(0.4)).max() < 1e-4
 
 
-@pytest.mark.slow
+def sound_of(session: LiveSession) -> np.ndarray:
+    """What is heard of a session from here on, without its pictures."""
+    parts = []
+    while (slot := session.slot()) is not None:
+        parts.append(slot.sound)
+    return np.concatenate(parts)
+
+
 def test_the_rate_may_change(begin: Callable[..., LiveSession]) -> None:
     session = begin()
     sound = buzz(0.6, 48_000)
     session.push(sound[: 48_000 * 3 // 10], 48_000)
     session.push(buzz(0.6, 8000)[8000 * 3 // 10 :], 8000)
     session.flush()
-    heard = np.concatenate([frame.sound for frame in session.pull()])
+    heard = sound_of(session)
     assert np.abs(heard[100:4500] - buzz(0.6)[100:4500]).max() < 1e-3
     assert np.abs(heard[5000:9000] - buzz(0.6)[5000:9000]).max() < 5e-3
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000, 22_050])
+def test_sound_comes_out_at_the_wanted_rate(rate: int, begin: Callable[..., LiveSession]) -> None:
+    session = begin(sound_rate=rate)
+    session.push(buzz(0.5), OUT)
+    session.flush()
+    heard, wanted = sound_of(session), buzz(0.5, rate)
+    assert len(heard) % (rate // 25) == 0
+    assert np.abs(heard[: len(wanted)] - wanted)[500:-500].max() < 1e-3
+
+
+def test_five_seconds_at_once_are_whole(begin: Callable[..., LiveSession]) -> None:
+    session, sound = begin(), buzz(5)
+    session.push(sound, OUT)
+    session.flush()
+    heard = sound_of(session)
+    assert np.array_equal(heard[: len(sound)], sound)
+    assert not heard[len(sound) :].any()
 
 
 @pytest.mark.parametrize("pcm", [np.zeros((2, 2, 2)), np.zeros(3, bool), np.zeros((0, 5))])
@@ -245,9 +281,9 @@ def test_more_look_ahead_waits_longer(begin: Callable[..., LiveSession]) -> None
 
 
 class VirtualClock:
-    """Time that passes when everybody sleeps; painting takes `cost(frame number of the call)` seconds."""
+    """Time that passes when everybody sleeps; the n-th work takes `cost(n)` seconds."""
 
-    def __init__(self, cost: Callable[[int], float] = lambda call: 0.01) -> None:
+    def __init__(self, cost: Callable[[int], float] = lambda call: 0.005) -> None:
         self._now = 0.0
         self._cost = cost
         self._calls = itertools.count()
@@ -260,10 +296,10 @@ class VirtualClock:
     async def sleep_until(self, moment: float) -> None:
         entry = (max(moment, self._now), next(self._ids))
         heapq.heappush(self._sleeping, entry)
-        for _ in range(5):  # whoever can still run goes first
+        settled = 0
+        while settled < 5:  # whoever can still run goes first
             await asyncio.sleep(0)
-        while self._sleeping[0] != entry:
-            await asyncio.sleep(0)
+            settled = settled + 1 if self._sleeping[0] == entry else 0
         heapq.heappop(self._sleeping)
         self._now = max(self._now, moment)
 
@@ -274,66 +310,108 @@ class VirtualClock:
 
 
 def play(
-    session: LiveSession, clock: VirtualClock, count: int, feed: Callable[[int, Player], None]
-) -> tuple[list[LiveFrame], list[float], Player]:
+    session: LiveSession,
+    clock: VirtualClock,
+    count: int,
+    feed: Callable[[int, Player], None] = lambda number, player: None,
+    workers: int = 2,
+) -> tuple[list[LiveFrame], list[float], Counters]:
     """Take `count` frames; `feed` is called after each."""
 
-    async def watch() -> tuple[list[LiveFrame], list[float], Player]:
-        player, frames, times = Player(session, clock), [], []
+    async def watch() -> tuple[list[LiveFrame], list[float], Counters]:
+        player, frames, times = Player(session, clock, workers), [], []
         async for frame in player:
             frames.append(frame)
             times.append(clock.now())
             feed(frame.number, player)
             if len(frames) == count:
                 break
+        counters = player.counters
         await player.close()
-        return frames, times, player
+        return frames, times, counters
 
     return asyncio.run(watch())
 
 
-def test_the_clock_holds_and_sound_is_whole(begin: Callable[..., LiveSession]) -> None:
+@pytest.fixture(params=[1, 2])
+def workers(request: pytest.FixtureRequest) -> int:
+    number: int = request.param
+    return number
+
+
+def test_the_clock_holds_and_sound_is_whole(workers: int, begin: Callable[..., LiveSession]) -> None:
     """Chunks of one frame, as a microphone gives them: every sample comes out once, 160 + 60 ms later."""
-    session, sound = begin(), buzz(1)
+    session, sound = begin(), buzz(0.4)
 
     def feed(number: int, player: Player) -> None:
-        if number < 25:
+        if number < 10:
             session.push(sound[number * 640 : (number + 1) * 640], OUT)
 
-    frames, times, player = play(session, VirtualClock(), 40, feed)
+    frames, times, counters = play(session, VirtualClock(), 20, feed, workers)
     assert np.allclose(np.diff(times), 0.04)
-    assert player.counters.late == player.counters.dropped == player.counters.repeated == 0
+    assert counters == Counters(shown=20)
     heard = np.concatenate([frame.sound for frame in frames])
     first = int(np.flatnonzero(heard)[0]) // 640 * 640
-    assert first <= 7 * 640
+    assert first <= (6 + workers) * 640
     assert np.array_equal(heard[first : first + len(sound)], sound)
     assert not heard[first + len(sound) :].any()
 
 
-def test_a_slow_machine_drops_pictures_and_never_sound(begin: Callable[..., LiveSession]) -> None:
-    session, sound = begin(), buzz(1)
+def test_any_number_of_workers_gives_the_same_frames(begin: Callable[..., LiveSession]) -> None:
+    """Also while a later picture is ready before an earlier one."""
+    costs = np.random.default_rng(2).uniform(0.001, 0.015, 1000)
+    shown = []
+    for workers in (1, 2, 3):
+        session = begin()
+        session.push(buzz(0.3), OUT)
+        session.flush()
+        frames, _, counters = play(session, VirtualClock(lambda call: float(costs[call])), 14, workers=workers)
+        assert counters == Counters(shown=14)
+        shown.append(frames)
+    assert same(shown[0], shown[1])
+    assert same(shown[0], shown[2])
+
+
+def test_a_slow_machine_drops_pictures_and_never_sound(workers: int, begin: Callable[..., LiveSession]) -> None:
+    session, sound = begin(), buzz(0.5)
     session.push(sound, OUT)
-    frames, times, player = play(
-        session, VirtualClock(lambda call: 0.1 if call else 0.0), 40, lambda number, player: None
-    )
+    frames, times, counters = play(session, VirtualClock(lambda call: 0.05 + 0.05 * workers), 30, workers=workers)
     assert np.allclose(np.diff(times), 0.04)
     heard = np.concatenate([frame.sound for frame in frames])
     assert np.array_equal(heard[: len(sound)], sound)
-    counters = player.counters
-    assert counters.shown == 40
-    assert counters.repeated + counters.late >= 20
-    assert counters.dropped >= 15
-    assert len({id(frame.picture) for frame in frames}) >= 10  # it still moves
+    assert counters.shown == 30
+    assert counters.repeated + counters.late >= 15
+    assert counters.dropped >= 10
+    assert len({id(frame.picture) for frame in frames}) >= 6  # it still moves
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_counters_tell_the_truth(seed: int, workers: int, begin: Callable[..., LiveSession]) -> None:
+    """What the frames show, whatever the pictures take; a picture's own number is its mouth's."""
+    random = np.random.default_rng(seed)
+    costs = random.uniform(0, random.choice([0.02, 0.06, 0.2]), 1000)
+    frames, times, counters = play(begin(), VirtualClock(lambda call: float(costs[call])), 80, workers=workers)
+    pictures = [frame.mouth.number for frame in frames]
+    slots = [frame.number for frame in frames]
+    steps = np.diff(pictures)
+    assert np.allclose(np.diff(times), 0.04)
+    assert (steps >= 0).all()  # never back in time, nor before its time
+    assert all(picture <= slot for picture, slot in zip(pictures, slots, strict=True))
+    new = [True, *(steps > 0)]
+    assert counters.repeated == new.count(False)
+    assert counters.late == sum(n and p < s for n, p, s in zip(new, pictures, slots, strict=True))
+    missing = len(set(range(pictures[-1])) - set(pictures))
+    assert missing <= counters.dropped <= missing + slots[-1] - pictures[-1]
 
 
 def test_a_stall_is_silence_and_then_goes_on(begin: Callable[..., LiveSession]) -> None:
     session, sound = begin(), buzz(0.4)
 
     def feed(number: int, player: Player) -> None:
-        if number in (0, 100):
+        if number in (0, 135):  # 5 s after the end of the first
             session.push(sound, OUT)
 
-    frames, _, _ = play(session, VirtualClock(), 125, feed)
+    frames, _, _ = play(session, VirtualClock(), 160, feed)
     heard = np.concatenate([frame.sound for frame in frames])
     loud = np.flatnonzero(heard)
     second = int(loud[loud > 40 * 640][0])
@@ -343,26 +421,123 @@ def test_a_stall_is_silence_and_then_goes_on(begin: Callable[..., LiveSession]) 
     assert max(np.abs(np.diff([frame.mouth.share for frame in frames]))) < 0.35
 
 
-def test_barge_in_while_playing(begin: Callable[..., LiveSession]) -> None:
-    session = begin()
+def test_barge_in_while_playing(workers: int, begin: Callable[..., LiveSession]) -> None:
+    """And speech after it: of what was forgotten no sound and no picture comes back."""
+    session, word = begin(), buzz(0.2) / 2
     session.push(buzz(5), OUT)  # five seconds at once
 
     def feed(number: int, player: Player) -> None:
-        if number == 12:
+        if number == 8:
             player.interrupt()
+        if number == 30:
+            session.push(word, OUT)
+            session.flush()
 
-    frames, times, _ = play(session, VirtualClock(), 40, feed)
-    assert [frame.number for frame in frames] == list(range(40))
+    frames, times, _ = play(session, VirtualClock(), 45, feed, workers)
+    assert [frame.number for frame in frames] == list(range(45))
     assert np.allclose(np.diff(times), 0.04)
-    assert all(frame.sound.any() for frame in frames[:13])
-    assert not any(frame.sound.any() for frame in frames[13:])
-    assert frames[-1].mouth.share == 0
+    assert all(frame.sound.any() for frame in frames[:9])
+    assert not any(frame.sound.any() for frame in frames[9:31])
+    assert frames[30].mouth.share == 0
+    heard = np.concatenate([frame.sound for frame in frames[31:]])
+    first = int(np.flatnonzero(heard)[0]) - 1  # a sine's first sample is 0
+    assert np.array_equal(heard[first : first + len(word)], word)
+    assert not heard[first + len(word) :].any()
+    fresh = [frame for frame in frames[9:] if frame.mouth.number > 8]
+    assert {frame.number - frame.mouth.number for frame in fresh} == {0}
+    assert len(fresh) >= len(frames[9:]) - workers
+
+
+def test_an_interrupt_before_the_first_frame(workers: int, begin: Callable[..., LiveSession]) -> None:
+    session = begin()
+
+    class Impatient(VirtualClock):
+        async def run(self, work: Callable[[], T]) -> T:
+            result = await super().run(work)
+            if session.slot() is not None:  # the first picture is being made
+                player.interrupt()
+            return result
+
+    async def watch() -> list[LiveFrame]:
+        frames = []
+        async for frame in player:
+            frames.append(frame)
+            if len(frames) == 5:
+                break
+        await player.close()
+        return frames
+
+    session.push(buzz(1), OUT)
+    player = Player(session, Impatient(), workers)
+    frames = asyncio.run(watch())
+    assert not any(frame.sound.any() for frame in frames)
+    assert {frame.mouth.share for frame in frames} == {0}
+
+
+def test_workers_have_a_core_each_and_others_keep_theirs() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+
+    async def ask() -> list[int]:
+        together = threading.Barrier(2)
+        return list(await asyncio.gather(*(clock.run(lambda: together.wait() * 0 + torch.get_num_threads())
+                                           for _ in range(2))))  # fmt: skip
+
+    try:
+        clock = RealClock(2)
+        assert asyncio.run(ask()) == [1, 1]
+        assert torch.get_num_threads() == 2
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 2
+        clock.close()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_pictures_are_drawn_at_once_as_one_by_one(begin: Callable[..., LiveSession]) -> None:
+    session, clock = begin(), RealClock(2)
+    session.push(buzz(0.4), OUT)
+    slots = list(iter(session.slot, None))
+    mouths = [session.follow(slot) for slot in slots]
+
+    async def draw(together: int) -> list[LiveFrame]:
+        pairs = list(zip(slots, mouths, strict=True))
+        frames: list[LiveFrame] = []
+        for at in range(0, len(pairs), together):
+            works = [clock.run(lambda s=s, m=m: session.draw(s, m)) for s, m in pairs[at : at + together]]
+            frames += await asyncio.gather(*works)
+        return frames
+
+    assert len(slots) >= 4
+    assert same(asyncio.run(draw(1)), asyncio.run(draw(len(slots))))
+    clock.close()
+
+
+def test_by_the_machines_clock_and_its_threads_end(begin: Callable[..., LiveSession]) -> None:
+    session = begin()
+    session.push(buzz(0.3), OUT)
+
+    async def watch() -> list[LiveFrame]:
+        player, frames = Player(session, workers=2), []
+        async for frame in player:
+            frames.append(frame)
+            if len(frames) == 12:
+                session.close()
+        return frames
+
+    frames = asyncio.run(watch())
+    assert [frame.number for frame in frames] == list(range(12))
+    assert np.array_equal(np.concatenate([frame.sound for frame in frames])[: len(buzz(0.3))], buzz(0.3))
+    for thread in threading.enumerate():
+        if thread.name.startswith("musetalk-live"):
+            thread.join(5)
+            assert not thread.is_alive()
 
 
 def test_a_short_word_is_not_kept_waiting(begin: Callable[..., LiveSession]) -> None:
     session = begin()
     session.push(buzz(0.05), OUT)
-    frames, _, _ = play(session, VirtualClock(), 20, lambda number, player: None)
+    frames, _, _ = play(session, VirtualClock(), 20)
     assert np.count_nonzero(np.concatenate([frame.sound for frame in frames])) > 700
 
 
@@ -381,18 +556,72 @@ def test_frames_for_agent_frameworks(begin: Callable[..., LiveSession]) -> None:
     assert asyncio.run(watch()) == [(i, Fraction(1, 25), 1920 * i, 1920) for i in range(3)]
 
 
-def test_a_painter_that_fails_ends_the_player(
-    begin: Callable[..., LiveSession], monkeypatch: pytest.MonkeyPatch
+def test_a_network_that_fails_ends_the_player(
+    begin: Callable[..., LiveSession], model: LoadedModel, avatar: Avatar, footage: ArrayFootage, tools: FaceTools
 ) -> None:
-    session = begin()
-    calls = itertools.count()
-    paint = session.paint
+    lips = LipNet(copy.deepcopy(model.lips.network), model.recipe, SingleDevice("cpu", "fp32"))
+    session = LiveSession(avatar, footage, dataclasses.replace(model, lips=lips), tools)
+    with torch.no_grad():
+        next(lips.network.parameters()).fill_(float("nan"))
+    session.push(buzz(1), OUT)
+    with pytest.raises(GenerationError, match="NaN"):
+        session.pull()
+    session.interrupt()
+    frames, _, _ = play(begin(), VirtualClock(), 5)  # other sessions of the same model go on
+    assert len(frames) == 5
+    session.push(buzz(1), OUT)
+    with pytest.raises(GenerationError, match="NaN"):
+        play(session, VirtualClock(), 20)
 
-    def fail(slot: object) -> LiveFrame:
-        if next(calls) == 2:
-            raise MediaError("broken")
-        return paint(slot)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(session, "paint", fail)
-    with pytest.raises(MediaError, match="broken"):
-        play(session, VirtualClock(), 20, lambda number, player: None)
+@pytest.mark.slow
+def test_an_hour_by_the_clock(model: LoadedModel, avatar: Avatar, footage: ArrayFootage, tools: FaceTools) -> None:
+    """5 frames a second, a small Whisper, nothing to draw; sound that repeats every 20 s, as the encoder's pieces."""
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder as Network
+
+    psutil = pytest.importorskip("psutil")
+    torch.manual_seed(0)
+    config = WhisperConfig(d_model=8, encoder_layers=4, encoder_attention_heads=2, encoder_ffn_dim=8, num_mel_bins=80)
+    audio = WhisperEncoder(Network(config), "whisper-tiny.en", SingleDevice("cpu", "fp32"))
+    fps, hour, period = Fraction(5), 3600, 20
+    hidden = dataclasses.replace(avatar.track, strength=np.zeros_like(avatar.track.strength))
+    session = LiveSession(
+        dataclasses.replace(avatar, track=hidden), ArrayFootage(footage.read(range(5)), fps),
+        dataclasses.replace(model, audio=audio), tools, LiveOptions(sound_rate=OUT),
+    )  # fmt: skip
+    loud = np.random.default_rng(3).standard_normal(period * OUT).astype(np.float32) * 0.1
+    process, clock = psutil.Process(), VirtualClock()
+    memory, seen = [], []
+
+    async def watch() -> Counters:
+        player = Player(session, clock, 2)
+        session.push(loud[: 2 * OUT], OUT)
+        start = None
+        async for frame in player:
+            start = clock.now() if start is None else start
+            assert frame.time == frame.number / fps
+            assert abs(clock.now() - start - float(frame.time)) < 1e-6
+            at = frame.number % (period * 5) * OUT // 5
+            assert np.array_equal(frame.sound, loud[at : at + OUT // 5])
+            if frame.number % 5 == 0:
+                at = (frame.number // 5 + 2) % period * OUT
+                session.push(loud[at : at + OUT], OUT)
+            if frame.number % (period * 5) == 70:  # once in every piece
+                seen.append(frame.mouth.tokens)
+                gc.collect()
+                memory.append(process.memory_info().rss)
+            if frame.number == hour * 5 - 1:
+                break
+        await player.close()
+        return player.counters
+
+    begun = time.process_time()
+    assert asyncio.run(watch()) == Counters(shown=hour * 5)
+    more = (memory[-1] - memory[30]) / 1e6
+    differ = max(float((one - seen[1]).abs().max()) for one in seen[1:])
+    took = time.process_time() - begun
+    sys.stdout.write(f"processor {took:.0f} s, {more:.2f} MB more after 60 than after 10 minutes, "
+                     f"{len(seen) - 2} pieces later features differ by {differ:g}")  # fmt: skip
+    assert all(torch.equal(one, seen[1]) for one in seen[1:])
+    assert more < 2
