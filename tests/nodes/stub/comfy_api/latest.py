@@ -1,5 +1,7 @@
 """Stand-in for ComfyUI's package of this name: schemas as plain data, videos as what they were made of."""
 
+from typing import TypeAlias
+
 
 class ComfyExtension:
     async def on_load(self):
@@ -31,9 +33,13 @@ class _Socket:
 
 
 class io:
-    Input = _Port
+    Input: TypeAlias = _Port
 
     class ComfyNode:
+        @classmethod
+        def define_schema(cls):
+            raise NotImplementedError
+
         @classmethod
         def GET_SCHEMA(cls):
             return cls.define_schema()
