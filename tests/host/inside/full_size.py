@@ -10,6 +10,7 @@ import gc
 import json
 import resource
 import sys
+import threading
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +29,7 @@ run, core = ours.run, ours.core
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "scripts"))
 from make_random_model import write_random_released
 
+CANCEL_AFTER = 0.7  # seconds
 models = base / "models"
 facts, clock = {}, time.monotonic()
 
@@ -36,6 +38,25 @@ def lap(name):
     """Seconds since the last lap."""
     global clock
     facts[f"seconds_{name}"], clock = round(time.monotonic() - clock, 1), time.monotonic()
+
+
+def cancelled(node, **inputs):
+    """Seconds, and of them seconds of processor time, from a cancel in a node's only batch to its end."""
+    asked = []
+
+    def ask():
+        asked.extend((time.monotonic(), time.process_time()))
+        comfy.model_management.interrupt_current_processing()
+
+    timer = threading.Timer(CANCEL_AFTER, ask)
+    timer.start()
+    try:
+        run(node, **inputs)
+    except comfy.model_management.InterruptProcessingException:
+        return [round(time.monotonic() - asked[0], 2), round(time.process_time() - asked[1], 2)]
+    timer.cancel()
+    comfy.model_management.interrupt_current_processing(False)
+    return None
 
 
 unet, vae_path, sound_path = write_random_released(models)
@@ -60,6 +81,12 @@ try:
         lap("generate")
         faces = nodes.VAEDecode().decode(vae, lips)[0]
         lap("decode")
+    facts["cancelled"] = {
+        "encode": cancelled("MuseTalkEncodeFaces", face_images=crops, vae=vae),
+        "generate": cancelled("MuseTalkGenerateLips", model=model, masked=masked, reference=whole, speech=speech),
+        "decode": cancelled("MuseTalkDecodeFaces", latent=lips, vae=vae),
+    }
+    lap("cancel")
     images, shown = run("MuseTalkBlendFaces", image=image, face_images=faces, faces=track, speech=speech)
     facts["loaded"] = sorted({type(each.model.model).__name__ for each in comfy.model_management.current_loaded_models})
     facts["range_of_latents"] = float(lips["samples"].abs().max())
