@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MuseTalkError
-from . import avatar, demo, dub, eval, track, train
+from . import avatar, demo, dub, eval, live, track, train
 from . import models as models
 from .console import write_line
 
-COMMANDS = (demo, dub, avatar, track, eval, train, models)
+COMMANDS = (demo, dub, live, avatar, track, eval, train, models)
 FAILED = 1  # our own errors: one clear line on stderr
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 
