@@ -34,7 +34,12 @@ class MuseTalkDubVideo(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Video, sound, model, and everything that can be set."""
-        own = {"default": MODEL_MARGIN, "min": MODEL_MARGIN}
+        own = {
+            "default": MODEL_MARGIN,
+            "min": MODEL_MARGIN,
+            "tooltip": "How far the crop reaches below the chin, in pixels of a face 246 pixels high; raising it shows "
+            "the model more of the neck. -1 is the model's own: 10 for MuseTalk 1.5 and nano, 0 for MuseTalk 1.0.",
+        }
         return io.Schema(
             node_id="MuseTalkDubVideo",
             display_name="MuseTalk Dub Video",

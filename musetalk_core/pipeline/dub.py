@@ -42,11 +42,13 @@ class DubOptions(Options):
     )
     closing: Literal["features", "source"] = option(
         "features",
-        "Where nobody speaks: close the mouth by the model, or show the source's own mouth where it is closed.",
+        "where nobody speaks: let the model close the mouth (features), or show the source's own mouth where it is "
+        "closed (source)",
     )
     no_face: Literal["refuse", "pass"] = option(
         "refuse",
-        "When no frame has a face that can speak: stop with a message, or copy the footage with the new sound.",
+        "when no frame has a face that can speak: stop with a message (refuse), or copy the footage with the new sound "
+        "(pass)",
     )
 
 
