@@ -32,6 +32,7 @@ SETTINGS = {
 }
 READY = """!!(window.app && window.LiteGraph && window.app.extensionManager
     && 'MuseTalkDubVideo' in window.LiteGraph.registered_node_types)"""
+FOCUS = "window.app.extensionManager.command.execute('Workspace.ToggleFocusMode')"  # nothing but the graph, or back
 FIT = """margin => {
     const canvas = window.app.canvas, boxes = [...window.app.graph.nodes, ...window.app.graph.groups].map(
         each => [each.pos[0], each.pos[1] - 40, each.pos[0] + each.size[0], each.pos[1] + each.size[1]])
@@ -75,7 +76,7 @@ def open_front_end(playwright: Playwright, url: str, browser: str) -> Page:
     page.goto(url, wait_until="commit")
     page.wait_for_function(READY)
     page.wait_for_timeout(4000)  # it loads its own default graph
-    page.evaluate("window.app.extensionManager.command.execute('Workspace.ToggleFocusMode')")
+    page.evaluate(FOCUS)
     return page
 
 
