@@ -16,6 +16,7 @@ def start(comfyui, base, *arguments):
     import comfy.options
 
     comfy.options.enable_args_parsing()
+    importlib.import_module("utils.extra_config")  # as main.py does, before another `utils` is put on the path
     import server
 
     server.PromptServer(asyncio.new_event_loop())  # packs register with it
