@@ -232,18 +232,27 @@ def prompt(catalogue: dict[str, Any]) -> Callable[..., dict[str, Any]]:
     """Makes a prompt in API format: widgets that are not named get the default that the server names."""
 
     def make(**nodes: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-        made = {}
-        for name, (kind, inputs) in nodes.items():
-            widgets = {}
-            for key, (options, *more) in catalogue[kind]["input"].get("required", {}).items():
-                settings = more[0] if more else {}
-                menu = options if isinstance(options, list) else settings.get("options")
-                if "default" in settings or menu:
-                    widgets[key] = settings.get("default", menu[0] if menu else None)
-            made[name] = {"class_type": kind, "inputs": {**widgets, **inputs}}
-        return made
+        return {
+            name: {"class_type": kind, "inputs": _defaults(catalogue[kind]["input"].get("required", {})) | inputs}
+            for name, (kind, inputs) in nodes.items()
+        }
 
     return make
+
+
+def _defaults(ports: dict[str, Any]) -> dict[str, Any]:
+    """The widgets among some inputs, as they stand at first."""
+    widgets: dict[str, Any] = {}
+    for key, (options, *more) in ports.items():
+        settings = more[0] if more else {}
+        menu = options if isinstance(options, list) else settings.get("options")
+        if menu and isinstance(menu[0], dict):  # each choice brings further widgets
+            widgets[key] = menu[0]["key"]
+            further = _defaults(menu[0]["inputs"].get("required", {}))
+            widgets |= {f"{key}.{name}": value for name, value in further.items()}
+        elif "default" in settings or menu:
+            widgets[key] = settings.get("default", menu[0] if menu else None)
+    return widgets
 
 
 @pytest.fixture(scope="session")
