@@ -20,12 +20,14 @@ class Slot:
         time: seconds at which it is shown, number / fps.
         sound: (n,) float32 mono at the session's `sound_rate`, what is heard while it is shown.
         utterance: the sound that drives it, None when there is none.
+        epoch: interrupts before it was cut; after another one it leaves no trace.
     """
 
     number: int
     time: Fraction
     sound: np.ndarray
     utterance: Utterance | None = field(repr=False)
+    epoch: int = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

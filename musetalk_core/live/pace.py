@@ -41,9 +41,9 @@ class RealClock:
     """The machine's own time; long work runs in threads of its own.
 
     Args:
-        workers: how many threads. When they are several, each computes with one core: two such threads make nearly
-            twice the pictures of one that uses two cores, whose networks are too small to share out. No other thread's
-            count changes, nor what threads made later begin with.
+        workers: how many threads. When they are several, each computes with one core: measured with nano on two cores,
+            a network shared out between them waits longer for its parts than it computes. No other thread's count
+            changes, nor what threads made later begin with.
     """
 
     def __init__(self, workers: int = 1) -> None:

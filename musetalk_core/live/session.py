@@ -54,15 +54,15 @@ class LiveOptions(Options):
     """How a live session trades delay for quality."""
 
     look_ahead: int = option(
-        0,
-        "how much later, beyond the model's own 120 ms, a frame is made, so that it has heard more of what follows: 80 "
-        "to 200 make better mouths, more buys little",
+        80,
+        "how much later, beyond the model's own 120 ms, a frame is made, so that it has heard more of what follows: 0 "
+        "answers sooner with coarser mouths, 200 makes better ones, more buys little",
         low=0,
         high=500,
         unit="ms",
     )
     cushion: int = option(
-        60,
+        40,
         "how much sound is waited for, beyond what the first frame needs, before an utterance begins; raise it when "
         "sound arrives unevenly",
         low=0,
@@ -124,7 +124,7 @@ class LiveSession:
         self._closed = False
         self._number = 0  # of the next slot
         self._utterance: Utterance | None = None
-        self._epoch = 0  # interrupts so far: a picture that was begun before one leaves no trace
+        self._epoch = 0  # interrupts so far
         self._mouth = Mouth()
         self._closing: Mouth | None = None  # where an interrupted mouth stood
         self.warm_up()
@@ -218,11 +218,11 @@ class LiveSession:
         """Hear a slot's sound and move the mouth on to it; slots may be left out, but not go backwards."""
         with self._following:
             with self._lock:
-                epoch, stood, closing = self._epoch, self._mouth, self._closing
+                stood, closing = self._mouth, self._closing
             with timed(self.seconds, "hear"):
                 mouth = stood.follow(slot.number, slot.utterance, closing, self._rest, self.fps)
             with self._lock:
-                if epoch == self._epoch:
+                if slot.epoch == self._epoch:
                     self._mouth = mouth
         return mouth
 
@@ -307,4 +307,4 @@ class LiveSession:
             if utterance.sound.silence >= OVER * SPEECH_RATE:
                 self._utterance = None
         self._number += 1
-        return Slot(number, number / self.fps, samples, utterance)
+        return Slot(number, number / self.fps, samples, utterance, self._epoch)

@@ -1,13 +1,12 @@
 """How far live features are from offline ones, and what they cost.
 
-    python scripts/bench/live_features.py WEIGHTS SOUND [SOUND ...] [--seconds 12] [--every 20]
+    python scripts/bench/live_features.py SOUND [SOUND ...] [--seconds 12] [--every 24] [--weights FILE]
 
-WEIGHTS is a Whisper encoder (safetensors, transformers' names), each SOUND a file of which the first seconds are heard.
-For windows of frames spread over each sound it prints, per hidden state, the distance from the offline features: the
-root of the mean square difference over the root of the mean square deviation of the offline features from their mean.
-A random moment is 1.41. Methods: `live`, our stream; `window`, the newest 5 s heard afresh for every frame with their
-absolute positions; `from-zero`, the same with positions from 0; `prefix`, all sound so far in 30 s, the best that
-is possible; each with extra look-ahead.
+Each SOUND is a file of which the first seconds are heard, by nano's Whisper tiny.en unless WEIGHTS names another
+encoder of that size (as `musetalk models convert` writes it). For windows of frames spread over each sound, the same
+ones for every method, it prints a table: per hidden state the distance from the offline features, which is the root of
+the mean square difference over the root of the mean square deviation of the offline features from their mean. A random
+moment is 1.41. Every method is measured with extra look-ahead.
 """
 
 from __future__ import annotations
@@ -19,14 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
-from transformers import WhisperConfig
-from transformers.models.whisper.modeling_whisper import WhisperEncoder as Network
 
 from musetalk_core.audio.encode import STEP_SAMPLES, SpeechOptions
 from musetalk_core.audio.read import read_audio
 from musetalk_core.audio.stream import AGAIN, GRID, SILENCE_AFTER, SpeechStream
 from musetalk_core.audio.windows import window_start
+from musetalk_core.models.load import load_audio_encoder
+from musetalk_core.models.registry import EMBEDDED
 from musetalk_core.models.whisper import WhisperEncoder, normalised
 from musetalk_core.placement import SingleDevice
 
@@ -39,41 +37,59 @@ LAYERS, WIDTH, HIDDEN, MELS = 4, 384, 1536, 80  # Whisper tiny
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path)
     parser.add_argument("sounds", type=Path, nargs="+")
+    parser.add_argument("--weights", type=Path, default=EMBEDDED / "audio_encoder.safetensors")
     parser.add_argument("--seconds", type=int, default=12)
-    parser.add_argument("--every", type=int, default=20, help="measure every n-th frame after the first second")
+    parser.add_argument("--every", type=int, default=24, help="measure every n-th frame after the first second")
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     args = parser.parse_args()
-    encoder = load(args.weights)
-    sounds = [read_audio(path).samples[: args.seconds * 16_000] for path in args.sounds]
-    print(f"{'method':16}{'look-ahead':>11}   hidden states 0 to 4, mean over {len(sounds)} sounds      last, by sound")
+    encoder = load_audio_encoder(args.weights, SingleDevice("cpu", "fp32"))
     with torch.inference_mode():
+        sounds = [Sound(encoder, read_audio(path).samples[: args.seconds * 16_000], args.every) for path in args.sounds]
+        print(
+            f"{sum(len(sound.starts) for sound in sounds)} moments in {len(sounds)} sounds, the same for all methods\n"
+        )
+        print("| method | look-ahead | state 0 | 1 | 2 | 3 | 4 | 4, by sound |\n" + "| --- " * 8 + "|")
         for name in args.methods:
             for look_ahead in LOOK_AHEAD:
-                errors = torch.stack([distance(encoder, s, METHODS[name], look_ahead, args.every) for s in sounds])
-                layers = " ".join(f"{value:7.3f}" for value in errors.mean(dim=0).tolist())
-                last = " ".join(f"{value:5.2f}" for value in errors[:, -1].tolist())
-                print(f"{name:16}{20 * look_ahead:8d} ms {layers}    {last}", flush=True)
+                errors = torch.stack([distance(encoder, sound, METHODS[name], look_ahead) for sound in sounds])
+                layers = " | ".join(f"{value:.2f}" for value in errors.mean(dim=0).tolist())
+                last = ", ".join(f"{value:.2f}" for value in errors[:, -1].tolist())
+                print(f"| {name} | {20 * look_ahead} ms | {layers} | {last} |", flush=True)
     print("\nencoder work for 200 ms of sound, GFLOP (a multiply-add is 2):")
-    print(f"  a window of 5 s every 100 ms   {2 * gflop(WINDOW, WINDOW):5.2f}")
+    print(f"  all in 30 s, each frame        {5 * gflop(6 * WINDOW, 6 * WINDOW):6.2f}")
+    print(f"  newest 5 s, each 100 ms        {2 * gflop(WINDOW, WINDOW):6.2f}")
     for look_ahead in LOOK_AHEAD:
         heard = GRID + AGAIN + look_ahead + SILENCE_AFTER
-        print(f"  live, {20 * look_ahead:3d} ms, after 5 s / 25 s   "
-              f"{10 / GRID * gflop(heard, WINDOW):5.2f} / {10 / GRID * gflop(heard, 5 * WINDOW):5.2f}")  # fmt: skip
+        print(f"  live, {20 * look_ahead:3d} ms, after 5 s / 25 s  "
+              f"{10 / GRID * gflop(heard, WINDOW):6.2f} / {10 / GRID * gflop(heard, 5 * WINDOW):5.2f}")  # fmt: skip
+    print(f"  live, where a piece of 20 s begins, once {gflop(WINDOW, WINDOW):.2f}")
+
+
+class Sound:
+    """A sound with its offline features and the windows that are measured.
+
+    Args:
+        encoder: Whisper.
+        samples: (S,) at 16 kHz.
+        every: frames from one measured window to the next.
+    """
+
+    def __init__(self, encoder: WhisperEncoder, samples: np.ndarray, every: int) -> None:
+        self.samples = samples
+        self.offline = encoder.encode(samples)[: len(samples) // STEP_SAMPLES]
+        last = len(self.offline) - 35  # every method has the sound it looks ahead to
+        self.starts = [window_start((i + Fraction(1, 2)) / FPS) for i in range(25, last // 2, every)]
 
 
 Method = Callable[[WhisperEncoder, np.ndarray, list[int], int], list[torch.Tensor]]
 
 
-def distance(encoder: WhisperEncoder, sound: np.ndarray, method: Method, look_ahead: int, every: int) -> torch.Tensor:
+def distance(encoder: WhisperEncoder, sound: Sound, method: Method, look_ahead: int) -> torch.Tensor:
     """Distance of each hidden state over the measured windows, (5,)."""
-    offline = encoder.encode(sound)[: len(sound) // STEP_SAMPLES]
-    last = len(offline) - 35  # every method has the sound it looks ahead to
-    starts = [window_start((i + Fraction(1, 2)) / FPS) for i in range(25, last // 2, every)]
-    made = torch.stack(method(encoder, sound, starts, look_ahead))
-    true = torch.stack([offline[start : start + 10] for start in starts])
-    spread = (true - offline.mean(dim=0)).square().sum(dim=(0, 1, 3))
+    made = torch.stack(method(encoder, sound.samples, sound.starts, look_ahead))
+    true = torch.stack([sound.offline[start : start + 10] for start in sound.starts])
+    spread = (true - sound.offline.mean(dim=0)).square().sum(dim=(0, 1, 3))
     return ((made - true).square().sum(dim=(0, 1, 3)) / spread).sqrt()
 
 
@@ -91,30 +107,22 @@ def live(encoder: WhisperEncoder, sound: np.ndarray, starts: list[int], look_ahe
     return [found[start] for start in starts]
 
 
-def window(encoder: WhisperEncoder, sound: np.ndarray, starts: list[int], look_ahead: int) -> list[torch.Tensor]:
-    """The newest 5 s, each at its own position."""
-    return windows(encoder, sound, starts, look_ahead, absolute=True)
+def newest(seconds: int, absolute: bool = True) -> Method:
+    """The newest seconds of sound, heard afresh for every frame, each step at its own position or from 0 on."""
 
+    def method(encoder: WhisperEncoder, sound: np.ndarray, starts: list[int], look_ahead: int) -> list[torch.Tensor]:
+        mel = encoder.log_mel(np.concatenate([sound[200:0:-1], sound, np.zeros(400, np.float32)]))
+        found = []
+        for start in starts:
+            end = start + 10 + look_ahead
+            first = max(0, end - 50 * seconds)
+            position = first if absolute else 0
+            heard = normalised(mel[:, 2 * first : 2 * end], float(mel[:, : 2 * end].max()))
+            steps = encoder.hear(heard, position, encoder.memory(position))
+            found.append(steps[start - first : start - first + 10])
+        return found
 
-def from_zero(encoder: WhisperEncoder, sound: np.ndarray, starts: list[int], look_ahead: int) -> list[torch.Tensor]:
-    """The newest 5 s as if they were the first."""
-    return windows(encoder, sound, starts, look_ahead, absolute=False)
-
-
-def windows(
-    encoder: WhisperEncoder, sound: np.ndarray, starts: list[int], look_ahead: int, *, absolute: bool
-) -> list[torch.Tensor]:
-    """The newest 5 s of sound, heard afresh for every frame."""
-    mel = encoder.log_mel(np.concatenate([sound[200:0:-1], sound, np.zeros(400, np.float32)]))
-    found = []
-    for start in starts:
-        end = start + 10 + look_ahead
-        first = max(0, end - WINDOW)
-        position = first if absolute else 0
-        heard = normalised(mel[:, 2 * first : 2 * end], float(mel[:, : 2 * end].max()))
-        steps = encoder.hear(heard, position, encoder.memory(position))
-        found.append(steps[start - first : start - first + 10])
-    return found
+    return method
 
 
 def prefix(encoder: WhisperEncoder, sound: np.ndarray, starts: list[int], look_ahead: int) -> list[torch.Tensor]:
@@ -123,7 +131,13 @@ def prefix(encoder: WhisperEncoder, sound: np.ndarray, starts: list[int], look_a
     return [encoder.encode(sound[:end])[start : start + 10] for start, end in zip(starts, ends, strict=True)]
 
 
-METHODS: dict[str, Method] = {"live": live, "window": window, "from-zero": from_zero, "prefix": prefix}
+METHODS: dict[str, Method] = {
+    "live": live,
+    "all so far, in 30 s": prefix,
+    "newest 5 s": newest(5),
+    "newest 2 s": newest(2),
+    "newest 5 s, positions from 0": newest(5, absolute=False),
+}
 
 
 def gflop(steps: int, context: int) -> float:
@@ -131,16 +145,6 @@ def gflop(steps: int, context: int) -> float:
     convolutions = 3 * WIDTH * (2 * MELS + WIDTH)
     layer = 4 * WIDTH * WIDTH + 2 * WIDTH * HIDDEN + 2 * WIDTH * context
     return 2 * steps * (convolutions + LAYERS * layer) / 1e9
-
-
-def load(path: Path) -> WhisperEncoder:
-    """Whisper tiny from its bare weights, in float32 on the CPU."""
-    config = WhisperConfig(
-        d_model=WIDTH, encoder_layers=LAYERS, encoder_attention_heads=6, encoder_ffn_dim=HIDDEN, num_mel_bins=MELS
-    )
-    network = Network(config).eval()
-    network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    return WhisperEncoder(network, "whisper-tiny.en", SingleDevice("cpu", "fp32"))
 
 
 if __name__ == "__main__":
