@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 PAGE = Path(__file__).with_name("page")
-FILES = {"/": PAGE / "index.html", "/live.js": PAGE / "live.js", "/live.css": PAGE / "live.css"}
+FILES = {
+    "/": PAGE / "index.html",
+    "/live.js": PAGE / "live.js",
+    "/live.css": PAGE / "live.css",
+    "/sample.wav": sample_speech(),
+}
 LARGEST_REQUEST = 65_536  # bytes; an offer has 2 to 8 thousand
 SHORTEST_TOKEN = 16  # characters: not to be guessed
 NEGOTIATE = 20.0  # seconds from an offer to its answer
@@ -134,7 +139,9 @@ class LiveServer:
 
         # Encoders of sound and picture work in these; the event loop's own are too few for many sessions.
         workers = ThreadPoolExecutor(2 * self.options.max_sessions + 2, "musetalk-codec")
-        asyncio.get_running_loop().set_default_executor(workers)
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(workers)
+        loop.set_exception_handler(_unexpected)
 
         async def guard(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
             return await self._guard(request, handler)
@@ -143,7 +150,6 @@ class LiveServer:
         app = web.Application(client_max_size=LARGEST_REQUEST, middlewares=[web.middleware(guard)])
         for path in FILES:
             app.router.add_get(path, self._file)
-        app.router.add_get("/sample.wav", self._sample)
         app.router.add_get("/status", self._status)
         app.router.add_post("/offer", self._offer)
         self._runner = web.AppRunner(app, access_log=None)
@@ -201,11 +207,6 @@ class LiveServer:
         from aiohttp import web
 
         return web.FileResponse(FILES[request.path])
-
-    async def _sample(self, request: web.Request) -> web.StreamResponse:
-        from aiohttp import web
-
-        return web.FileResponse(sample_speech())
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         from aiohttp import web
@@ -281,6 +282,12 @@ async def _read_offer(request: web.Request) -> str:
     if not isinstance(body, dict) or body.get("type") != "offer" or not isinstance(body.get("sdp"), str):
         raise RefusedError(400, "The request holds no offer.", "Load the page again.")
     return str(body["sdp"])
+
+
+def _unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody waited for: aiortc's own tasks fail when a browser is gone, and that is no news."""
+    if not isinstance(context.get("exception"), ConnectionError):
+        loop.default_exception_handler(context)
 
 
 def require_extra() -> None:

@@ -198,7 +198,7 @@ async def measure(args: argparse.Namespace) -> None:
                 )
                 await page.goto(server.url)
             for page in pages:
-                await page.wait_for_function("document.getElementById('state').textContent === ''", timeout=120_000)
+                await page.wait_for_selector("#state:empty", state="attached", timeout=300_000)
                 await page.click("#microphone")
             page = pages[0]
             await page.bring_to_front()
