@@ -28,7 +28,7 @@ from . import stages
 from .arguments import add_options, read_options
 from .console import TerminalProgress, write_line
 
-DRAWN = 100  # frames of the drawn person, four seconds
+DRAWN = 50  # frames of the drawn person, shown back and forth
 LARGEST_FOOTAGE = 4e9  # bytes; frames stay in memory, since every browser shows them at its own pace
 BATCH = 8  # faces encoded at once when an avatar is made
 
