@@ -72,6 +72,23 @@ def begin(avatar: Avatar, footage: ArrayFootage, tools: FaceTools, model: Loaded
     return make
 
 
+@pytest.fixture(scope="module")
+def unseen(avatar: Avatar, footage: ArrayFootage, tools: FaceTools, model: LoadedModel) -> Callable[..., LiveSession]:
+    """Makes a session like `begin`'s, but of a face that shows no new mouth: all is heard, little is painted."""
+    rest, hidden = closed_mouth(model.audio), without_mouth(avatar)
+
+    def make(**options: int) -> LiveSession:
+        return LiveSession(hidden, footage, model, tools, LiveOptions(**{"sound_rate": OUT, **options}), rest=rest)
+
+    return make
+
+
+def without_mouth(avatar: Avatar) -> Avatar:
+    """An avatar whose new mouth has strength 0 on every frame."""
+    track = dataclasses.replace(avatar.track, strength=np.zeros_like(avatar.track.strength))
+    return dataclasses.replace(avatar, track=track)
+
+
 def buzz(seconds: float, rate: int = OUT) -> np.ndarray:
     """A loud voice, as far as the energy gate can tell."""
     time = np.arange(round(seconds * rate)) / rate
@@ -235,8 +252,8 @@ def sound_of(session: LiveSession) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def test_the_rate_may_change(begin: Callable[..., LiveSession]) -> None:
-    session = begin()
+def test_the_rate_may_change(unseen: Callable[..., LiveSession]) -> None:
+    session = unseen()
     sound = buzz(0.6, 48_000)
     session.push(sound[: 48_000 * 3 // 10], 48_000)
     session.push(buzz(0.6, 8000)[8000 * 3 // 10 :], 8000)
@@ -247,8 +264,8 @@ def test_the_rate_may_change(begin: Callable[..., LiveSession]) -> None:
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000, 22_050])
-def test_sound_comes_out_at_the_wanted_rate(rate: int, begin: Callable[..., LiveSession]) -> None:
-    session = begin(sound_rate=rate)
+def test_sound_comes_out_at_the_wanted_rate(rate: int, unseen: Callable[..., LiveSession]) -> None:
+    session = unseen(sound_rate=rate)
     session.push(buzz(0.5), OUT)
     session.flush()
     heard, wanted = sound_of(session), buzz(0.5, rate)
@@ -256,8 +273,8 @@ def test_sound_comes_out_at_the_wanted_rate(rate: int, begin: Callable[..., Live
     assert np.abs(heard[: len(wanted)] - wanted)[500:-500].max() < 1e-3
 
 
-def test_five_seconds_at_once_are_whole(begin: Callable[..., LiveSession]) -> None:
-    session, sound = begin(), buzz(5)
+def test_five_seconds_at_once_are_whole(unseen: Callable[..., LiveSession]) -> None:
+    session, sound = unseen(), buzz(5)
     session.push(sound, OUT)
     session.flush()
     heard = sound_of(session)
@@ -266,17 +283,17 @@ def test_five_seconds_at_once_are_whole(begin: Callable[..., LiveSession]) -> No
 
 
 @pytest.mark.parametrize("pcm", [np.zeros((2, 2, 2)), np.zeros(3, bool), np.zeros((0, 5))])
-def test_what_is_no_sound_is_refused(pcm: np.ndarray, begin: Callable[..., LiveSession]) -> None:
+def test_what_is_no_sound_is_refused(pcm: np.ndarray, unseen: Callable[..., LiveSession]) -> None:
     with pytest.raises(MediaError):
-        begin().push(pcm, OUT)
+        unseen().push(pcm, OUT)
 
 
-def test_odd_rates_options_and_a_closed_session_are_refused(begin: Callable[..., LiveSession]) -> None:
-    session = begin()
+def test_odd_rates_options_and_a_closed_session_are_refused(unseen: Callable[..., LiveSession]) -> None:
+    session = unseen()
     with pytest.raises(MediaError, match="0 samples"):
         session.push(np.zeros(1), 0)
     with pytest.raises(OptionError, match="look_ahead"):
-        begin(look_ahead=501)
+        unseen(look_ahead=501)
     session.close()
     with pytest.raises(SessionError):
         session.push(np.zeros(1), OUT)
@@ -284,9 +301,9 @@ def test_odd_rates_options_and_a_closed_session_are_refused(begin: Callable[...,
         session.pull()
 
 
-def test_more_look_ahead_waits_longer(begin: Callable[..., LiveSession]) -> None:
+def test_more_look_ahead_waits_longer(unseen: Callable[..., LiveSession]) -> None:
     for look_ahead, frames in ((0, 12), (80, 10), (500, 0)):
-        session = begin(look_ahead=look_ahead, cushion=0)
+        session = unseen(look_ahead=look_ahead, cushion=0)
         session.push(buzz(0.6), OUT)
         count = 0
         while session.slot() is not None:
@@ -354,9 +371,9 @@ def workers(request: pytest.FixtureRequest) -> int:
     return number
 
 
-def test_the_clock_holds_and_sound_is_whole(workers: int, begin: Callable[..., LiveSession]) -> None:
+def test_the_clock_holds_and_sound_is_whole(workers: int, unseen: Callable[..., LiveSession]) -> None:
     """Chunks of one frame, as a microphone gives them: every sample comes out once, and in time."""
-    session, sound = begin(), buzz(0.4)
+    session, sound = unseen(), buzz(0.4)
 
     def feed(number: int, player: Player) -> None:
         if number < 10:
@@ -388,9 +405,9 @@ def test_any_number_of_workers_gives_the_same_frames(begin: Callable[..., LiveSe
 
 
 def test_a_slow_machine_drops_pictures_and_never_sound(
-    workers: int, begin: Callable[..., LiveSession], model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    workers: int, unseen: Callable[..., LiveSession], model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session, sound = begin(), buzz(0.5)
+    session, sound = unseen(), buzz(0.5)
     session.push(sound, OUT)
     hear, heard_at = model.audio.hear, []
     monkeypatch.setattr(model.audio, "hear", lambda *args: heard_at.append(args[1]) or hear(*args))
@@ -407,11 +424,11 @@ def test_a_slow_machine_drops_pictures_and_never_sound(
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_counters_tell_the_truth(seed: int, workers: int, begin: Callable[..., LiveSession]) -> None:
+def test_counters_tell_the_truth(seed: int, workers: int, unseen: Callable[..., LiveSession]) -> None:
     """What the frames show, whatever the pictures take; a picture's own number is its mouth's."""
     random = np.random.default_rng(seed)
     costs = random.uniform(0, random.choice([0.02, 0.06, 0.2]), 1000)
-    frames, times, counters = play(begin(), VirtualClock(lambda call: float(costs[call])), 80, workers=workers)
+    frames, times, counters = play(unseen(), VirtualClock(lambda call: float(costs[call])), 80, workers=workers)
     pictures = [frame.mouth.number for frame in frames]
     slots = [frame.number for frame in frames]
     steps = np.diff(pictures)
@@ -425,8 +442,8 @@ def test_counters_tell_the_truth(seed: int, workers: int, begin: Callable[..., L
     assert missing <= counters.dropped <= missing + slots[-1] - pictures[-1]
 
 
-def test_a_stall_is_silence_and_then_goes_on(begin: Callable[..., LiveSession]) -> None:
-    session, sound = begin(), buzz(0.4)
+def test_a_stall_is_silence_and_then_goes_on(unseen: Callable[..., LiveSession]) -> None:
+    session, sound = unseen(), buzz(0.4)
 
     def feed(number: int, player: Player) -> None:
         if number in (0, 135):  # 5 s after the end of the first
@@ -442,9 +459,9 @@ def test_a_stall_is_silence_and_then_goes_on(begin: Callable[..., LiveSession]) 
     assert max(np.abs(np.diff([frame.mouth.share for frame in frames]))) < 0.35
 
 
-def test_barge_in_while_playing(workers: int, begin: Callable[..., LiveSession]) -> None:
+def test_barge_in_while_playing(workers: int, unseen: Callable[..., LiveSession]) -> None:
     """And speech after it: of what was forgotten no sound and no picture comes back."""
-    session, word = begin(), buzz(0.2) / 2
+    session, word = unseen(), buzz(0.2) / 2
     session.push(buzz(5), OUT)  # five seconds at once
 
     def feed(number: int, player: Player) -> None:
@@ -469,8 +486,8 @@ def test_barge_in_while_playing(workers: int, begin: Callable[..., LiveSession])
     assert len(fresh) >= len(frames[9:]) - workers
 
 
-def test_an_interrupt_before_the_first_frame(workers: int, begin: Callable[..., LiveSession]) -> None:
-    session = begin()
+def test_an_interrupt_before_the_first_frame(workers: int, unseen: Callable[..., LiveSession]) -> None:
+    session = unseen()
 
     class Impatient(VirtualClock):
         async def run(self, work: Callable[[], T]) -> T:
@@ -555,15 +572,15 @@ def test_by_the_machines_clock_and_its_threads_end(begin: Callable[..., LiveSess
             assert not thread.is_alive()
 
 
-def test_a_short_word_is_not_kept_waiting(begin: Callable[..., LiveSession]) -> None:
-    session = begin()
+def test_a_short_word_is_not_kept_waiting(unseen: Callable[..., LiveSession]) -> None:
+    session = unseen()
     session.push(buzz(0.05), OUT)
     frames, _, _ = play(session, VirtualClock(), 20)
     assert np.count_nonzero(np.concatenate([frame.sound for frame in frames])) > 700
 
 
-def test_frames_for_agent_frameworks(begin: Callable[..., LiveSession]) -> None:
-    session = begin(sound_rate=48_000)
+def test_frames_for_agent_frameworks(unseen: Callable[..., LiveSession]) -> None:
+    session = unseen(sound_rate=48_000)
 
     async def watch() -> list[tuple[int, Fraction, int, int]]:
         player, seen = Player(session, VirtualClock()), []
@@ -606,9 +623,8 @@ def test_an_hour_by_the_clock(model: LoadedModel, avatar: Avatar, footage: Array
     config = WhisperConfig(d_model=8, encoder_layers=4, encoder_attention_heads=2, encoder_ffn_dim=8, num_mel_bins=80)
     audio = WhisperEncoder(Network(config), "whisper-tiny.en", SingleDevice("cpu", "fp32"))
     fps, hour, period = Fraction(5), 3600, 20
-    hidden = dataclasses.replace(avatar.track, strength=np.zeros_like(avatar.track.strength))
     session = LiveSession(
-        dataclasses.replace(avatar, track=hidden), ArrayFootage(footage.read(range(5)), fps),
+        without_mouth(avatar), ArrayFootage(footage.read(range(5)), fps),
         dataclasses.replace(model, audio=audio), tools, LiveOptions(sound_rate=OUT),
     )  # fmt: skip
     loud = np.random.default_rng(3).standard_normal(period * OUT).astype(np.float32) * 0.1
