@@ -23,7 +23,7 @@ from ..portraits.motion import MouthCurve
 from ..portraits.sample import SAMPLE_SEED
 from ..render.blend import BlendOptions
 from ..types import Footage
-from ..video.read import open_footage
+from ..video.read import ArrayFootage, open_footage
 from . import stages
 from .arguments import add_options, read_options
 from .console import TerminalProgress, write_line
@@ -112,7 +112,8 @@ def _footage(args: argparse.Namespace, saved: Avatar | None) -> Footage:
     """The frames, wherever they are."""
     if args.source is None:
         rest = MouthCurve(np.zeros(DRAWN), np.ones(DRAWN), np.zeros(DRAWN))
-        return portrait_footage(SAMPLE_SEED, DRAWN / 25, mouth=rest)
+        drawn = portrait_footage(SAMPLE_SEED, DRAWN / 25, mouth=rest)
+        return ArrayFootage(drawn.read(range(DRAWN)), drawn.clock.fps)  # drawn once, read three times
     if saved is None:
         return open_footage(args.source)
     if saved.frames is not None:

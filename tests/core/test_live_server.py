@@ -436,7 +436,7 @@ class Browser:
             while True:
                 seen.append(await track.recv())
 
-    async def until(self, condition: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], object]) -> None:
         while not condition():
             await asyncio.sleep(0.05)
 
@@ -585,7 +585,7 @@ def test_a_session_that_fails_ends_with_a_word(web: None, begin: Begin) -> None:
 
 
 def test_who_vanishes_leaves_nothing(web: None, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peer, "SILENT", 1.5)
+    monkeypatch.setattr(peer, "SILENT", 3.0)
     sessions: list[weakref.ref[LiveSession]] = []
 
     def make_session() -> LiveSession:
@@ -598,7 +598,8 @@ def test_who_vanishes_leaves_nothing(web: None, begin: Begin, monkeypatch: pytes
             for number in range(10):
                 browser = Browser(np.zeros(0))
                 await browser.connect(live)
-                await browser.until(lambda browser=browser: len(browser.pictures) > 0)  # type: ignore[misc]
+                # On a slow machine the server may take it for gone before it has seen anything.
+                await browser.until(lambda browser=browser: browser.pictures or not live.sessions)  # type: ignore[misc]
                 if number % 2:
                     await browser.close()  # says goodbye
                 else:
