@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pytest
+
+from musetalk_core.video.read import VideoFootage
 
 FOLDER = "comfyui-musetalk-main"
 RANDOM = "random"
@@ -69,3 +75,28 @@ def test_the_same_prompt_twice(server: Any, discrete: Any) -> None:
     assert [each.status for each in outcomes] == ["success", "success"]
     names = [image["filename"] for each in outcomes for image in each.outputs["save"]["images"]]
     assert len(names) == len(set(names)) == 8
+
+
+@pytest.mark.slow
+def test_another_video_under_the_same_name(server: Any, prompt: Any, assets: Path) -> None:
+    """Never 14: caches are keyed by content."""
+    made = []
+    for name in ("lbax4n", "lrwp9a"):
+        clip = assets / "video" / "grid_others" / f"{name}.mpg"
+        shutil.copyfile(clip, server.base / "input" / "same.mpg")
+        dub = {"video": ["load", 0], "audio": ["sound", 0], "sync_mode": "cut_off"}
+        outcome = server.run(
+            prompt(
+                load=("LoadVideo", {"file": "same.mpg"}),
+                sound=("EmptyAudio", {"duration": 0.4}),
+                dub=("MuseTalkDubVideo", {**dub, "model_name": str(Path(RANDOM, "unet.safetensors"))}),
+                save=("SaveVideo", {"video": ["dub", 0], "filename_prefix": "same"}),
+            )
+        )
+        assert (outcome.status, outcome.error) == ("success", "")
+        (video,) = outcome.outputs["save"]["images"]
+        footage = VideoFootage(server.base / "output" / video["filename"])
+        made.append(footage.read(range(len(footage.clock))).astype(np.float32))
+        drawn = VideoFootage(clip).read(range(len(footage.clock)))
+        assert np.median(np.abs(made[-1] - drawn)) < 4  # levels: it is this clip, but for its mouth
+    assert np.abs(made[0] - made[1]).mean() > 20
