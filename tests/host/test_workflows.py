@@ -239,9 +239,7 @@ def _on_real_footage(
     if name == "dub_video":
         (lossless,) = set((server.base / "temp").glob("musetalk_*.mp4")) - before
         return frames_of(lossless), np.empty(0), np.empty(0)
-    saved_as = {
-        key: [image["filename"] for image in outcome.outputs[key]["images"]] for key in ("png", "mask", "given")
-    }
+    outputs = {key: outcome.outputs[key]["images"] for key in ("png", "mask", "given")}
     pictures = {
         key: np.stack([_picture(server.base / "output" / image["filename"]) for image in images])
         for key, images in outputs.items()
