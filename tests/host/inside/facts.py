@@ -84,12 +84,14 @@ facts["wrapper_calls"] = len(seen)
 key = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
 weight = loaded.lips.network.get_parameter(f"{key}.weight")
 up, down = torch.randn(weight.shape[0], 2), torch.randn(2, weight.shape[1])
-lora = {f"diffusion_model.{key}.lora_up.weight": up, f"diffusion_model.{key}.lora_down.weight": down}
-patched = comfy.sd.load_lora_for_models(model, None, lora, 0.5, 0)[0]
+adapters = ours.module("musetalk_core.models.adapter")
+person = base / "models" / "loras" / "person.safetensors"
+adapters.Adapter({key: (down, up)}, "nano").save(person)
+patched = nodes.LoraLoaderModelOnly().load_lora_model_only(model, person.name, 0.5)[0]
 patched_lips = lips_of(patched)["samples"]
 facts["lora_effect"] = difference(patched_lips, plain)
 with torch.no_grad():
-    weight.copy_(weight.float() + 0.5 * up @ down)
+    adapters.apply_adapter(loaded.lips.network, "nano", adapters.load_adapter(person), 0.5)
     facts["lora_difference"] = difference(patched_lips, core_lips())
 facts["after_lora_difference"] = difference(lips_of(model)["samples"], plain)
 
