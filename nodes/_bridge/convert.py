@@ -80,14 +80,16 @@ def masks_of(mask: torch.Tensor, count: int) -> np.ndarray:
     return values
 
 
-def rate_of(fps: float) -> Fraction:
-    """The exact rate that a number of frames a second means.
+def rate_of(fps: float | Fraction) -> Fraction:
+    """The exact rate that a number of frames a second means; a fraction that somebody made of such a number too.
 
     Raises:
         OptionError: not above 0.
     """
     if not 0 < fps < float("inf"):
         raise OptionError(f"{fps} frames a second cannot be played.", "Give a rate above 0, such as 25.")
+    if isinstance(fps, Fraction) and fps.denominator <= FINEST_RATE:
+        return fps
     meant = (rate for rate in TELEVISION if abs(float(rate) - fps) < ROUNDED)
     return next(meant, Fraction(fps).limit_denominator(FINEST_RATE))
 

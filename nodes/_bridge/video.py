@@ -13,7 +13,7 @@ import folder_paths
 from comfy_api.latest import InputImpl
 
 from ...musetalk_core.video.read import FootagePart, VideoFootage
-from .convert import footage_of
+from .convert import footage_of, rate_of
 
 if TYPE_CHECKING:
     from ...musetalk_core.types import Footage
@@ -29,7 +29,7 @@ def footage_of_video(video: Any) -> Footage:
     """
     if not isinstance(video, InputImpl.VideoFromFile):
         components = video.get_components()
-        return footage_of(components.images, components.frame_rate)
+        return footage_of(components.images, rate_of(components.frame_rate))  # CreateVideo keeps 29.97 with all its bits
     source = video.get_stream_source()
     footage = VideoFootage(_stored(source) if isinstance(source, BytesIO) else source)
     start, duration = video.get_active_trim_window()

@@ -62,6 +62,19 @@ def test_television_rates_are_exact(pack, numerator, rounded) -> None:
     assert pack.bridge("convert").rate_of(shown) == rate
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (Fraction(29.97), Fraction(30000, 1001)),  # as CreateVideo makes it: a denominator of 2**48
+        (Fraction(2997, 100), Fraction(2997, 100)),  # as a file says it
+        (Fraction(30000, 1001), Fraction(30000, 1001)),
+        (Fraction(12.1), Fraction(121, 10)),
+    ],
+)
+def test_a_fraction_is_kept_unless_it_was_a_number(convert, given, meant) -> None:
+    assert convert.rate_of(given) == meant
+
+
 @pytest.mark.parametrize("fps", [16, 25, 12.5, 29.5, 59, 60, 24, 23.5, 1])
 def test_other_rates_are_kept(convert, fps) -> None:
     assert convert.rate_of(fps) == Fraction(fps)
