@@ -29,7 +29,7 @@ def footage_of_video(video: Any) -> Footage:
     """
     if not isinstance(video, InputImpl.VideoFromFile):
         components = video.get_components()
-        return footage_of(components.images, rate_of(components.frame_rate))  # CreateVideo keeps 29.97 with all its bits
+        return footage_of(components.images, rate_of(components.frame_rate))  # CreateVideo writes 29.97 in 48 bits
     source = video.get_stream_source()
     footage = VideoFootage(_stored(source) if isinstance(source, BytesIO) else source)
     start, duration = video.get_active_trim_window()
