@@ -2,9 +2,9 @@
 
     python scripts/embed_nano.py runs/nano2/model runs/nano1/model
 
-The folders are what `musetalk train run` leaves. Of several the mean is taken: a network half-way between those before and
-after the discriminator's part follows the sound better than either. NOTICE must hold the sha256 that is printed, and the
-model card beside the weights the sizes: tests compare them.
+The folders are what `musetalk train run` leaves. Of several the mean is taken: a network half-way between those before
+and after the discriminator's part follows the sound better than either. NOTICE must hold the sha256 that is printed,
+and the model card beside the weights the sizes: tests compare them.
 """
 
 from __future__ import annotations
