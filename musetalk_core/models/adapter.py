@@ -82,6 +82,8 @@ def apply_adapter(network: nn.Module, recipe: str, adapter: Adapter, strength: f
     Raises:
         ModelError: it was trained for another U-Net.
     """
+    import torch
+
     weights = dict(network.named_parameters())
     wrong = [
         name
@@ -94,6 +96,6 @@ def apply_adapter(network: nn.Module, recipe: str, adapter: Adapter, strength: f
             + (f": {wrong[0]} does not fit." if wrong else "."),
             "Use it with the model that it was trained with.",
         )
-    for name, (down, up) in adapter.pairs.items():
-        weight = weights[f"{name}.weight"].data
-        weight += (strength * (up @ down)).to(weight)
+    with torch.no_grad():  # in place, and counted: copies that placements made of the network are made again
+        for name, (down, up) in adapter.pairs.items():
+            weights[f"{name}.weight"].add_((strength * (up @ down)).to(weights[f"{name}.weight"]))

@@ -71,6 +71,17 @@ def test_it_refuses_another_u_net(unet, adapter):
         apply_adapter(unet, "nano", Adapter({"nobody": adapter.pairs[NAME]}, None))
 
 
+def test_a_network_that_has_run_already_runs_with_it(unet, adapter):
+    from musetalk_core.placement import SingleDevice
+
+    placement = SingleDevice("cpu", "bf16")
+    with placement.lend(unet) as before:
+        old = before.get_submodule(NAME).weight.clone()
+    apply_adapter(unet, "nano", adapter)
+    with placement.lend(unet) as after:
+        assert not torch.equal(after.get_submodule(NAME).weight, old)
+
+
 @pytest.mark.parametrize("tensors", [{}, {"conv_in.weight": 3}, {f"{NAME}.lora_A.weight": 4}])
 def test_a_file_without_pairs_is_refused(tmp_path: Path, tensors):
     path = tmp_path / "x.safetensors"
