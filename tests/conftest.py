@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from musetalk_core.models.load import LoadedModel
     from musetalk_core.portraits.footage import PortraitFootage
 from hypothesis import settings
 
@@ -53,6 +54,16 @@ def nano_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec.loader.exec_module(script)
     folder: Path = script.write_random_model(tmp_path_factory.mktemp("models") / "random nano")
     return folder
+
+
+@pytest.fixture(scope="module")
+def model(nano_folder: Path) -> LoadedModel:
+    """That model, loaded for one file's tests."""
+    from musetalk_core.models.load import load_model
+    from musetalk_core.models.registry import FolderLocator
+    from musetalk_core.placement import SingleDevice
+
+    return load_model(str(nano_folder), FolderLocator(None), SingleDevice("cpu", "fp32"))
 
 
 @pytest.fixture(scope="session")

@@ -41,11 +41,6 @@ LOSSLESS = WriteOptions(lossless=True)
 
 
 @pytest.fixture(scope="module")
-def model(nano_folder: Path) -> LoadedModel:
-    return load_model(str(nano_folder), FolderLocator(None), SingleDevice("cpu", "fp32"))
-
-
-@pytest.fixture(scope="module")
 def portrait() -> np.ndarray:
     """A drawn person, (10, 256, 256, 3) uint8."""
     return portrait_footage(3, 0.4, width=256, height=256).read(range(10))

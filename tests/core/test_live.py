@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -26,8 +25,7 @@ from musetalk_core.errors import GenerationError, MediaError, OptionError
 from musetalk_core.live.frames import LiveFrame
 from musetalk_core.live.pace import Counters, Player, RealClock, av_frames
 from musetalk_core.live.session import LiveOptions, LiveSession, SessionError
-from musetalk_core.models.load import LoadedModel, load_model
-from musetalk_core.models.registry import FolderLocator
+from musetalk_core.models.load import LoadedModel
 from musetalk_core.models.unet import LipNet
 from musetalk_core.models.whisper import WhisperEncoder
 from musetalk_core.pipeline.avatar import Avatar, FaceTools, find_faces, make_avatar
@@ -39,11 +37,6 @@ from musetalk_core.video.read import ArrayFootage
 FPS = Fraction(25)
 OUT = 16_000  # samples a second that come out, so that sound can be compared with what went in
 T = TypeVar("T")
-
-
-@pytest.fixture(scope="module")
-def model(nano_folder: Path) -> LoadedModel:
-    return load_model(str(nano_folder), FolderLocator(None), SingleDevice("cpu", "fp32"))
 
 
 @pytest.fixture(scope="module")

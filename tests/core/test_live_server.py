@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import EntryPoint, EntryPoints
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,10 +29,8 @@ from musetalk_core.live.mouth import Mouth
 from musetalk_core.live.server import LiveServer, ServerOptions
 from musetalk_core.live.session import LiveSession
 from musetalk_core.live.shared import JoinedCalls, share_model
-from musetalk_core.models.load import LoadedModel, load_model
-from musetalk_core.models.registry import FolderLocator
+from musetalk_core.models.load import LoadedModel
 from musetalk_core.pipeline.avatar import Avatar, FaceTools, find_faces, make_avatar
-from musetalk_core.placement import SingleDevice
 from musetalk_core.portraits.footage import portrait_footage
 from musetalk_core.video.read import ArrayFootage
 
@@ -41,11 +38,6 @@ FPS = Fraction(25)
 RATE = 48_000
 PATIENCE = 120.0  # seconds; machines that run tests can be slow
 Begin = Callable[..., LiveSession]
-
-
-@pytest.fixture(scope="module")
-def model(nano_folder: Path) -> LoadedModel:
-    return load_model(str(nano_folder), FolderLocator(None), SingleDevice("cpu", "fp32"))
 
 
 @pytest.fixture(scope="module")

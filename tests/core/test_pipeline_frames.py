@@ -19,14 +19,12 @@ from musetalk_core.face.track import track_faces
 from musetalk_core.lips.decode import decode_faces
 from musetalk_core.lips.encode import encode_faces
 from musetalk_core.lips.generate import generate_lips
-from musetalk_core.models.load import LoadedModel, load_model
-from musetalk_core.models.registry import FolderLocator
+from musetalk_core.models.load import LoadedModel
 from musetalk_core.pipeline.avatar import Avatar, FaceTools, make_avatar
 from musetalk_core.pipeline.blend import blend_frames, clip_timeline
 from musetalk_core.pipeline.dub import DubSettings, dub
 from musetalk_core.pipeline.faces import crop_faces, mask_frames, mask_source
 from musetalk_core.pipeline.speak import Speaker
-from musetalk_core.placement import SingleDevice
 from musetalk_core.portraits.footage import portrait_footage
 from musetalk_core.progress import SilentProgress
 from musetalk_core.render.blend import BlendOptions
@@ -36,11 +34,6 @@ from musetalk_core.video.write import VideoWriter, WriteOptions
 
 FPS = Fraction(25)
 N, F = 8, 11  # the sound is longer than the footage: bounce
-
-
-@pytest.fixture(scope="module")
-def model(nano_folder: Path) -> LoadedModel:
-    return load_model(str(nano_folder), FolderLocator(None), SingleDevice("cpu", "fp32"))
 
 
 @pytest.fixture(scope="module")
