@@ -25,6 +25,7 @@ MOST_PACKETS = 50  # packets that wait when a connection stalls; older ones are 
 LOUD = 10 ** (-50 / 20)  # RMS of a piece of sound that is not a quiet room
 LEAD = 0.1  # seconds before the first loud piece that are heard too, so that soft beginnings are not cut off
 HANG = 0.5  # seconds after the last loud piece that are heard too
+SMOOTH = 0.1  # share of the newest picture in the mean time that pictures take to be sent
 AHEAD = 5.0  # seconds by which a client may be faster than time; the rest is dropped
 
 
@@ -49,23 +50,28 @@ class PictureOut:
     """
 
     def __init__(self, fps: Fraction) -> None:
+        self.delay = 0.0  # mean seconds from a picture's time to when it was encoded and sent
         self._time_base = 1 / fps
         self._newest: LiveFrame | None = None
+        self._time = 0.0  # of the newest picture
+        self._taken: float | None = None  # the time of the picture that is being sent
         self._there = asyncio.Event()
 
     def put(self, frame: LiveFrame) -> None:
         """Show a frame, unless its picture is the one that is shown already."""
         if self._newest is None or frame.picture is not self._newest.picture:
-            self._newest = frame
+            self._newest, self._time = frame, asyncio.get_running_loop().time()
             self._there.set()
 
     async def recv(self) -> VideoFrame:
-        """The next picture, with its exact time."""
+        """The next picture, with its exact time. aiortc asks for it as soon as the one before is sent."""
         from av import VideoFrame
 
+        if self._taken is not None:
+            self.delay += SMOOTH * (asyncio.get_running_loop().time() - self._taken - self.delay)
         await self._there.wait()
         self._there.clear()
-        frame = self._newest
+        frame, self._taken = self._newest, self._time
         if frame is None:
             raise asyncio.CancelledError
         picture = VideoFrame.from_ndarray(frame.picture, format="rgb24")
@@ -74,40 +80,42 @@ class PictureOut:
 
 
 class SoundOut:
-    """Sound in packets of 20 ms, at their times, whatever the frame rate of the pictures.
+    """Sound in packets of 20 ms, whatever the frame rate of the pictures.
+
+    aiortc tells a browser when it sent what, not when that was to be seen or heard. So a packet is sent when the
+    picture of its time is, for the browser to play both together.
 
     Args:
         rate: samples a second.
+        delay: seconds from a picture's time to when it is sent.
     """
 
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
+    def __init__(self, rate: int, delay: Callable[[], float]) -> None:
+        self._rate, self._delay = rate, delay
         self._size = int(rate * PACKET)
         self._rest = np.zeros(0, np.float32)
-        self._packets: deque[tuple[int, np.ndarray]] = deque(maxlen=MOST_PACKETS)
+        self._packets: deque[tuple[int, float, np.ndarray]] = deque(maxlen=MOST_PACKETS)
         self._count = 0
         self._there = asyncio.Event()
-        self._due = 0.0
 
     def put(self, frame: LiveFrame) -> None:
-        """The sound of the next frame."""
+        """The sound of the next frame, whose time is now."""
+        begun = asyncio.get_running_loop().time() - len(self._rest) / self._rate
         sound = np.concatenate([self._rest, frame.sound])
         whole = len(sound) // self._size * self._size
-        for packet in sound[:whole].reshape(-1, self._size):  # (packets, samples)
-            self._packets.append((self._count * self._size, packet))
+        for place, packet in enumerate(sound[:whole].reshape(-1, self._size)):  # (packets, samples)
+            self._packets.append((self._count * self._size, begun + place * float(PACKET), packet))
             self._count += 1
             self._there.set()
         self._rest = sound[whole:]
 
     async def recv(self) -> AudioFrame:
-        """The next packet, s16 mono, not before it is due, with its exact time."""
+        """The next packet, s16 mono, not before its picture, with its exact time."""
         from av import AudioFrame
 
         await self._there.wait()
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(self._due - loop.time())
-        self._due = max(self._due, loop.time() - float(PACKET)) + float(PACKET)
-        start, samples = self._packets.popleft()
+        await asyncio.sleep(self._packets[0][1] + self._delay() - asyncio.get_running_loop().time())
+        start, _, samples = self._packets.popleft()
         if not self._packets:
             self._there.clear()
         packet = AudioFrame.from_ndarray(np.rint(samples[None] * 32767).astype(np.int16), format="s16", layout="mono")

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import av
 
 T = TypeVar("T")
+MOST_LEAD = 10  # frames
+JUDGED = 50  # speaking pictures by which a machine is judged
+LATE_SHARE = 0.2  # of them may be late
 
 
 class PaceClock(Protocol):
@@ -104,7 +107,8 @@ class Player:
 
     As many pictures are made at once as there are workers, and each is begun as many frames before its time. When one
     is not ready then, its sound comes with the newest picture there is, and pictures that the machine has no time for
-    are left out; sound never is.
+    are left out; sound never is. Where many are not ready, all is shown one frame later from the next silence on, so
+    that each has more time and comes with its sound.
 
     Args:
         session: what is shown; the player alone takes its slots.
@@ -121,6 +125,8 @@ class Player:
         self._clock: PaceClock = clock or RealClock(self.workers)
         self._own_clock = clock is None
         self._start: float | None = None
+        self._lead = self.workers  # frames by which slots are cut before they are shown
+        self._late: deque[bool] = deque(maxlen=JUDGED)  # speaking pictures
         self._ahead: deque[Slot] = deque()  # cut, and not yet shown
         self._wanted: Slot | None = None  # to be painted next
         self._hearing = asyncio.Lock()  # its waiters go in the order in which they came
@@ -141,7 +147,7 @@ class Player:
             if session.closed:
                 await self.close()
                 raise StopAsyncIteration
-            while len(self._ahead) < self.workers:
+            while len(self._ahead) < self._lead:
                 self._ahead.append(session.next_slot())
                 self._request(self._ahead[-1])
             epoch, slot = self._epoch, self._ahead.popleft()
@@ -149,6 +155,9 @@ class Player:
                 self._ready[-1] = session.draw(slot, Mouth())  # for an interrupt before anything is shown
                 await asyncio.wait(self._busy)
                 self._start = clock.now() - float(slot.time)
+            if self._too_late() and not slot.sound.any():
+                self._lead, self._start = self._lead + 1, self._start + float(1 / self.fps)
+                self._late.clear()
             await clock.sleep_until(self._start + float(slot.time))
             if self._failure is not None:
                 raise self._failure
@@ -201,11 +210,18 @@ class Player:
             self._failure = failure
         elif epoch == self._epoch:
             frame = task.result()
+            if frame.mouth.share and self._start is not None:
+                self._late.append(self._clock.now() > self._start + float(frame.time))
             if frame.number < min(self._ready, default=0):
                 self._count(dropped=1)
             else:
                 self._ready[frame.number] = frame
         self._begin()
+
+    def _too_late(self) -> bool:
+        """Whether pictures need more time than they have."""
+        known = len(self._late) == JUDGED and self._lead < MOST_LEAD
+        return known and sum(self._late) > LATE_SHARE * JUDGED
 
     def _show(self, slot: Slot) -> LiveFrame:
         """The slot with the newest picture that its time has come for."""

@@ -52,7 +52,7 @@ class Peer:
         self._voices = voices
         self._readouts = readouts
         self._pictures = PictureOut(session.fps)
-        self._sound = SoundOut(session.options.sound_rate)
+        self._sound = SoundOut(session.options.sound_rate, lambda: self._pictures.delay)
         self._gate = SoundGate()
         self._hush = threading.Event()  # set to stop the text that is being said
         self._texts: asyncio.Queue[str] = asyncio.Queue(maxsize=8)

@@ -140,7 +140,7 @@ def judge(path: Path, teacher: Autoencoder, config: TrainConfig) -> dict[str, fl
     """What a VAE's file and its teacher make of fixed pictures of held-out people."""
     vae = load_vae(path, SingleDevice("cpu", "fp32"))
     samples = _samples(config, "validation", VALIDATION_SEED)
-    faces = torch.stack([samples.pair(samples.choose(k))[0][0] for k in range(VALIDATION_PICTURES)])
+    faces = torch.stack([samples.faces(samples.choose(k))[0] for k in range(VALIDATION_PICTURES)])
     images = signed(faces)
     own, true = vae.encode(images), teacher.encode(images)
     return {
@@ -180,7 +180,7 @@ def _pictures(samples: Samples, config: TrainConfig, first: int) -> Tensor:
     found = []
     for number in range(first, first + config.run.batch):
         random = np.random.default_rng((config.run.seed, number, 2))
-        face = samples.pair(samples.choose(number))[0][0]  # (S, S, 3)
+        face = samples.faces(samples.choose(number))[0]  # (S, S, 3)
         if random.random() < options.masked:
             face = face.clone()
             face[size // 2 :] = 0

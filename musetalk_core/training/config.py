@@ -121,8 +121,9 @@ class SyncTraining(Options):
     """How a SyncNet is trained (`musetalk train sync`)."""
 
     rate: float = option(1e-4, "learning rate of Adam", low=0.0, high=1.0)
-    apart: int = option(8, "least distance of a wrong sound from the same clip", low=1, unit="frames")
-    other: float = option(0.5, "share of the wrong sounds that come from another sample", low=0.0, high=1.0)
+    moments: int = option(6, "windows of each clip, whose sounds are told from each other", low=2, high=64)
+    apart: int = option(8, "distance between two of them", low=1, unit="frames")
+    temperature: float = option(0.07, "by which cosines are divided", low=0.001, high=10.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,16 +239,22 @@ class Samples:
         ]
         return {"latents": torch.stack([targets[:, 0], torch.stack(found), targets[:, 1]], dim=1)}
 
-    def pair(self, choice: Choice, pictures: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
-        """What a SyncNet is trained on: target crops (T, S, S, 3) uint8, none of them without `pictures`, and mel."""
+    def faces(self, choice: Choice) -> torch.Tensor:
+        """The target crops alone, (T, S, S, 3) uint8."""
         import torch
 
-        geometry, clip = self.geometry(choice.clip), self.clips[choice.clip]
-        edges = geometry.framing.edges(choice.targets, choice.draw.margin, choice.draw.scale)
-        file, shown = _open(clip.path), len(choice.targets) if pictures else 0
-        faces = _crops(file, choice.targets[:shown], edges[:shown], self._data.face_size, choice.look)
-        mel = clip_mel(file, int(choice.targets[0]), clip.offset, self._rows, geometry.header)
-        return torch.from_numpy(faces), torch.from_numpy(mel)
+        edges = self.geometry(choice.clip).framing.edges(choice.targets, choice.draw.margin, choice.draw.scale)
+        file = _open(self.clips[choice.clip].path)
+        return torch.from_numpy(_crops(file, choice.targets, edges, self._data.face_size, choice.look))
+
+    def mels(self, choice: Choice, firsts: Sequence[int]) -> torch.Tensor:
+        """The spectra of windows that begin with some of a choice's targets, (M, 80, rows) float32."""
+        import torch
+
+        clip, header = self.clips[choice.clip], self.geometry(choice.clip).header
+        file = _open(clip.path)
+        begins = choice.targets[list(firsts)].tolist()
+        return torch.from_numpy(np.stack([clip_mel(file, k, clip.offset, self._rows, header) for k in begins]))
 
     def geometry(self, clip: int) -> Geometry:
         """Where things lie in a clip; the last few hundred are remembered."""

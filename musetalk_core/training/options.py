@@ -43,23 +43,19 @@ class LossOptions(Options):
     @property
     def pixels(self) -> bool:
         """Whether any loss needs decoded pictures."""
-        return self._faces or any((self.mouth, self.mouth_perceptual, self.mouth_critic))
+        return self.whole_faces or any((self.mouth, self.mouth_perceptual, self.mouth_critic, self.sync))
 
     @property
-    def mouths_alone(self) -> bool:
-        """Whether the losses of decoded pictures judge nothing but mouths."""
-        return self.pixels and not self._faces
-
-    @property
-    def _faces(self) -> bool:
-        return any((self.pixel, self.perceptual, self.face_critic, self.sync))
+    def whole_faces(self) -> bool:
+        """Whether a loss looks at whole decoded pictures; the others look at the mouth, or where their SyncNet does."""
+        return any((self.pixel, self.perceptual, self.face_critic))
 
 
 @dataclass(frozen=True, slots=True)
 class SyncNetOptions(Options):
     """How much a SyncNet sees, and how large it is: the paper's "information volume"."""
 
-    frames: int = option(16, "length of the window; more carries more, and converges later", low=3, high=50)
+    frames: int = option(16, "length of the window; more carries more, and converges later", low=1, high=50)
     region: Region = option("lower", "part of the crop that it sees: all, the lower half, or the mouth alone")
     height: int = option(48, "rows to which the region is resized", low=16, high=256, unit="px")
     width: int = option(96, "columns to which the region is resized", low=16, high=256, unit="px")

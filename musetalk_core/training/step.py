@@ -22,7 +22,7 @@ from .memory import in_chunks
 from .networks import TrainableLips, pixel_decoder
 from .options import LossOptions
 from .pictures import cut_windows, mouth_windows, signed
-from .syncnet import ReleasedSyncNet, SmallSyncNet, load_sync_judge, sync_loss
+from .syncnet import REGIONS, ReleasedSyncNet, SmallSyncNet, load_sync_judge, sync_loss
 
 DECODER_REACH = 3  # latents beyond which small decoders hardly look
 
@@ -134,7 +134,8 @@ class Step:
         self._decode = pixel_decoder(vae)
         self._loss, self._chunk = config.loss, config.network.decode_chunk
         # Of networks that are convolutions alone, a part can be decoded as it is in the whole.
-        self._mouths_alone = isinstance(vae, TinyAutoencoder) and config.loss.mouths_alone
+        self._partly = isinstance(vae, TinyAutoencoder) and not config.loss.whole_faces
+        self._sync_region = REGIONS[judges.sync.options.region] if judges.sync is not None else None
 
     def generate(self, batch: Batch) -> Tensor:
         """Unscaled latents of the batch's faces."""
@@ -142,14 +143,17 @@ class Step:
         return made
 
     def pictures(self, latents: Tensor, batch: Batch) -> Tensor:
-        """Decoded faces in about -1..1; where losses judge nothing but mouths, the true faces around decoded mouths."""
-        if not self._mouths_alone:
+        """Decoded faces in about -1..1; where losses look at a part of them alone, the true faces around that part."""
+        if not self._partly:
             return in_chunks(self._decode, latents, size=self._chunk)
-        left, top, right, bottom = latent_box(batch.mouths, latents.shape[-1])
-        mouths = in_chunks(self._decode, latents[..., top:bottom, left:right], size=self._chunk)
+        seen = batch.mouths
+        if self._sync_region is not None:
+            seen = torch.cat([seen, seen.new_tensor([self._sync_region]) * batch.true.shape[-1]])
+        left, top, right, bottom = latent_box(seen, latents.shape[-1])
+        part = in_chunks(self._decode, latents[..., top:bottom, left:right], size=self._chunk)
         pictures = batch.true.clone()
         k = PIXELS_PER_LATENT
-        pictures[..., k * top : k * bottom, k * left : k * right] = mouths
+        pictures[..., k * top : k * bottom, k * left : k * right] = part
         return pictures
 
     def losses(self, batch: Batch, made: Tensor, pictures: Tensor | None, update: int) -> dict[str, Tensor]:
@@ -212,18 +216,18 @@ class Step:
         return sync_loss((judge.see(window) * judge.hear(batch.mel)).sum(dim=1))
 
 
-def latent_box(mouths: Tensor, side: int) -> tuple[int, int, int, int]:
-    """The part of latents from which all mouths of a batch are decoded.
+def latent_box(windows: Tensor, side: int) -> tuple[int, int, int, int]:
+    """The part of latents from which some windows of the pictures are decoded.
 
     Args:
-        mouths: (N, 4) windows in pixels.
+        windows: (N, 4) in pixels.
         side: of the latents.
 
     Returns:
         left, top, right, bottom, in latents.
     """
-    low = (mouths[:, :2].amin(dim=0) / PIXELS_PER_LATENT).floor().int() - DECODER_REACH
-    high = (mouths[:, 2:].amax(dim=0) / PIXELS_PER_LATENT).ceil().int() + DECODER_REACH
+    low = (windows[:, :2].amin(dim=0) / PIXELS_PER_LATENT).floor().int() - DECODER_REACH
+    high = (windows[:, 2:].amax(dim=0) / PIXELS_PER_LATENT).ceil().int() + DECODER_REACH
     left, top = low.clamp(0, side - 1).tolist()
     right, bottom = high.clamp(1, side).tolist()
     return left, top, right, bottom

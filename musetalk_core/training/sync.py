@@ -1,4 +1,4 @@
-"""Training a SyncNet of one's own: right pairs of pictures and sound, and wrong ones.
+"""Training a SyncNet of one's own: which of a clip's sounds belongs to which of its pictures?
 
 Needs torch when it is imported.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,50 +19,36 @@ from ..errors import MediaError, OptionError
 from ..progress import Progress, SilentProgress
 from .building import single_device
 from .config import TrainConfig
-from .dataset import Choice, Samples, open_clips
-from .framing import FramingOptions, draw_framing
+from .dataset import Samples, open_clips
 from .log import RunLog
 from .pictures import signed
 from .schedule import rate_at
 from .state import checkpoint_path, load_state, newest, prune, save_state
-from .syncnet import SmallSyncNet, mel_rows, pair_loss, save_syncnet
+from .syncnet import SmallSyncNet, contrast_loss, mel_rows, save_syncnet
 
 VALIDATION_BATCHES = 8
 VALIDATION_SEED = 1
 
 
 class SyncSamples:
-    """Pairs by number: a window of pictures and a sound that is its own or another's.
+    """Moments of a clip by number: windows of pictures, and their sounds.
 
     Args:
-        samples: clips, framing, windows.
-        config: how wrong sounds are chosen.
-        seed: another seed, other pairs.
+        samples: clips, framing; each sample spans all of its moments (`_samples`).
+        config: how many moments of which length, and how far apart.
     """
 
-    def __init__(self, samples: Samples, config: TrainConfig, seed: int) -> None:
-        self._samples, self._config, self._seed = samples, config, seed
+    def __init__(self, samples: Samples, config: TrainConfig) -> None:
+        self._samples = samples
+        self._frames = config.syncnet.frames
+        self._firsts = [k * config.sync.apart for k in range(config.sync.moments)]
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        """Pair `number`: faces (T, S, S, 3) uint8, mel (80, rows), same () 0 or 1; every other pair is right."""
-        random = np.random.default_rng((self._seed, number, 1))
+        """Sample `number`: faces (M, T, S, S, 3) uint8, mels (M, 80, rows)."""
         choice = self._samples.choose(number)
-        faces, mel = self._samples.pair(choice)
-        same = number % 2 == 0
-        if not same:
-            mel = self._samples.pair(self._wrong(choice, number, random), pictures=False)[1]
-        return {"faces": faces, "mel": mel, "same": torch.tensor(float(same))}
-
-    def _wrong(self, choice: Choice, number: int, random: np.random.Generator) -> Choice:
-        """Another moment of the same clip, or of whatever the next sample shows."""
-        frames, apart = self._samples.clips[choice.clip].frames, self._config.sync.apart
-        first = int(choice.targets[0])
-        starts = np.arange(frames - len(choice.targets) + 1)
-        far = starts[np.abs(starts - first) >= apart]
-        if len(far) == 0 or random.random() < self._config.sync.other:
-            return self._samples.choose(number + 1_000_003)
-        moved = int(random.choice(far)) + np.arange(len(choice.targets))
-        return Choice(choice.clip, moved, moved, draw_framing(FramingOptions(), len(moved), random))
+        faces = self._samples.faces(choice)
+        windows = torch.stack([faces[first : first + self._frames] for first in self._firsts])
+        return {"faces": windows, "mels": self._samples.mels(choice, self._firsts)}
 
 
 def train_sync(config: TrainConfig, progress: Progress | None = None) -> dict[str, float]:
@@ -72,7 +59,8 @@ def train_sync(config: TrainConfig, progress: Progress | None = None) -> dict[st
         progress: is told the updates that are done.
 
     Returns:
-        Loss and share of right answers on held-out people (log 2 and one half are chance), when there are any.
+        Loss and share of right answers on held-out people (the logarithm of the number of moments, and one in that
+        number, are chance), when there are any.
 
     Raises:
         MuseTalkError: a file is missing or does not fit.
@@ -88,20 +76,20 @@ def train_sync(config: TrainConfig, progress: Progress | None = None) -> dict[st
     path = newest(folder / "checkpoints")
     update = 0 if path is None else load_state(path, parts, config.as_dict())
     log = RunLog(folder, update, True)
-    pairs = SyncSamples(_samples(config, "train", run.seed), config, run.seed)
+    samples = SyncSamples(_samples(config, "train", run.seed), config)
     report.start("training the SyncNet", run.updates)
     report.advance(update)
     scores: dict[str, float] = {}
     while update < run.updates:
         started = time.perf_counter()
-        loss, right = _score(network, _batch(pairs, update * run.batch, run.batch, device))
+        loss, right = _score(network, _batch(samples, update * run.batch, run.batch, device), config)
         for group in adam.param_groups:
             group["lr"] = config.sync.rate * rate_at(update, run.updates, config.optimiser.warmup, 0.0, "cosine")
         adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
         update += 1
-        speed = run.batch / (time.perf_counter() - started)
+        speed = run.batch * config.sync.moments / (time.perf_counter() - started)
         if update % run.log_every == 0:
             log.write("train", update, {"loss": float(loss.detach()), "right": right, "samples_per_second": speed})
         last = update == run.updates
@@ -117,37 +105,39 @@ def train_sync(config: TrainConfig, progress: Progress | None = None) -> dict[st
     return scores
 
 
-def _samples(config: TrainConfig, split: Any, seed: int) -> Samples:
-    """Windows of the SyncNet's own length, whatever the generator's samples have."""
-    from dataclasses import replace
-
+def _samples(config: TrainConfig, split: Literal["train", "validation"], seed: int) -> Samples:
+    """Samples that span all moments, whatever the generator's have."""
     clips, _ = open_clips(Path(config.data.folder), split)
-    data = replace(config.data, frames=config.syncnet.frames, generated=0)
+    span = config.syncnet.frames + (config.sync.moments - 1) * config.sync.apart
+    shares = config.data.shares if split == "train" else ""  # other people than the training's
+    data = replace(config.data, frames=span, generated=0, shares=shares)
     return Samples(clips, data, config.framing, config.look, config.sampling, seed, mel_rows(config.syncnet.frames))
 
 
-def _batch(pairs: SyncSamples, first: int, count: int, device: torch.device) -> dict[str, Tensor]:
+def _batch(samples: SyncSamples, first: int, count: int, device: torch.device) -> dict[str, Tensor]:
     from torch.utils.data import default_collate
 
-    batch: Mapping[str, Tensor] = default_collate([pairs[number] for number in range(first, first + count)])
+    batch: Mapping[str, Tensor] = default_collate([samples[number] for number in range(first, first + count)])
     return {name: value.to(device) for name, value in batch.items()}
 
 
-def _score(network: SmallSyncNet, batch: Mapping[str, Tensor]) -> tuple[Tensor, float]:
-    """The loss, and the share of pairs that are told rightly."""
-    faces = signed(batch["faces"])  # (B, T, 3, S, S)
-    seen, heard = network.see(faces), network.hear(batch["mel"])
-    told = ((seen * heard).sum(dim=1) > 0) == (batch["same"] > 0)
-    return pair_loss(seen, heard, batch["same"]), float(told.float().mean())
+def _score(network: SmallSyncNet, batch: Mapping[str, Tensor], config: TrainConfig) -> tuple[Tensor, float]:
+    """The loss, and the share of windows that fit their own sound best."""
+    groups = batch["mels"].shape[:2]  # G, M
+    seen = network.see(signed(batch["faces"].flatten(0, 1))).unflatten(0, groups)
+    heard = network.hear(batch["mels"].flatten(0, 1)).unflatten(0, groups)
+    told = (seen @ heard.transpose(1, 2)).argmax(dim=2) == torch.arange(groups[1], device=seen.device)
+    return contrast_loss(seen, heard, config.sync.temperature), float(told.float().mean())
 
 
 def _validate(network: SmallSyncNet, config: TrainConfig, device: torch.device) -> dict[str, float]:
     try:
-        samples = _samples(config, "validation", VALIDATION_SEED)
+        samples = SyncSamples(_samples(config, "validation", VALIDATION_SEED), config)
     except MediaError as error:
         raise OptionError(error.what, "Prepare more people, or set run.validate_every = 0.") from error
-    pairs = SyncSamples(samples, config, VALIDATION_SEED)
     size = config.run.batch
+    network.eval()
     with torch.no_grad():
-        found = [_score(network, _batch(pairs, k * size, size, device)) for k in range(VALIDATION_BATCHES)]
+        found = [_score(network, _batch(samples, k * size, size, device), config) for k in range(VALIDATION_BATCHES)]
+    network.train()
     return {"loss": float(np.mean([float(a) for a, _ in found])), "right": float(np.mean([b for _, b in found]))}

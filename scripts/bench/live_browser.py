@@ -59,8 +59,10 @@ FPS, RATE = Fraction(25), 48_000
 DRAWN = 50  # frames, shown back and forth
 BLOCK, BITS = 12, 14  # pixels of a block, blocks: they hold the frame number
 TAP = 1024  # samples that the page records at once
-PAUSE = 1.5  # seconds
+PAUSES = (0.7, 1.6, 1.0, 2.1, 1.3)  # seconds after a sentence: unequal, so that no two stretches sound alike
+NEAR = 0.5  # seconds by which a piece of sound may be away from where all of them lie
 WINDOW = 1.0  # seconds of sound that are laid over each other at once
+LOUD, SURE = 0.01, 0.5  # RMS and fit (up to 1) below which a piece tells nothing
 
 # Records in the page: microphone and loudspeaker sample by sample, and the number and time of each shown picture.
 RECORD = (
@@ -267,9 +269,10 @@ async def connected(playwright: Any, address: str) -> Any:
 
 
 def write_microphone(path: Path) -> None:
-    """The sample sentence and a pause, 48 kHz; Chromium plays it over and over."""
+    """The sample sentence with unequal pauses, 48 kHz; Chromium plays it over and over."""
     clip = read_audio(sample_speech())
-    sound = np.concatenate([*resampled([clip.samples], clip.rate, RATE), np.zeros(round(PAUSE * RATE), np.float32)])
+    sentence = np.concatenate(list(resampled([clip.samples], clip.rate, RATE)))
+    sound = np.concatenate([part for pause in PAUSES for part in (sentence, np.zeros(round(pause * RATE)))])
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -287,18 +290,24 @@ def report(found: dict[str, Any], slots: dict[int, np.ndarray]) -> None:
     begun = float(np.min(blocks - np.arange(1, len(blocks) + 1) * TAP / RATE))
     given, first = np.concatenate([slots[number] for number in sorted(slots)]), min(slots)
     step, size = RATE // 2, round(WINDOW * RATE)
-    waits, places = [], []
-    for at in range(0, len(heard) - size, step):
-        piece = heard[at : at + size]
-        if np.sqrt(np.mean(piece**2)) < 0.01:
-            continue
+    pieces = {at: heard[at : at + size] for at in range(0, len(heard) - size, step)}
+    pieces = {at: piece for at, piece in pieces.items() if np.sqrt(np.mean(piece**2)) > LOUD}
+    waits = []
+    for at, piece in pieces.items():
         start = max(0, at - 2 * RATE)
         lag, match = place(spoken[start : at + size], piece)
-        if match > 0.5:
+        if match > SURE:
             waits.append((at - start - lag) / RATE)
-        lag, match = place(given, piece)
-        if match > 0.5:
-            places.append((lag, begun + at / RATE))
+    # The same sentence comes again and again: most pieces tell where the recording lies, and each is looked for there.
+    shifts = np.array([place(given, piece)[0] - at for at, piece in pieces.items()])
+    shift = max(shifts, key=lambda one: np.sum(np.abs(shifts - one) < NEAR * RATE), default=0)
+    places = []
+    for at, piece in pieces.items():
+        low = max(0, int(at + shift - NEAR * RATE))
+        part = given[low : int(at + shift + NEAR * RATE) + size]
+        lag, match = place(part, piece) if len(part) >= size else (0, 0.0)
+        if match > SURE:
+            places.append((low + lag, begun + at / RATE))
     frames = sorted({number: shown for shown, number in reversed(found["frames"])}.items())
     if not waits or not places or not frames:
         print("  nothing was heard or seen that can be laid over what was given")

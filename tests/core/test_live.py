@@ -416,6 +416,23 @@ def test_a_slow_machine_drops_pictures_and_never_sound(
     assert pictures - 6 <= len(heard_at) <= pictures + 2 * workers + 1  # the encoder runs for what is drawn alone
 
 
+def test_pictures_that_come_late_get_more_time_from_the_next_silence_on(unseen: Callable[..., LiveSession]) -> None:
+    """A picture takes two and a half frames: too long for a lead of two, not for two workers and a lead of more."""
+    session, sound = unseen(), buzz(1.5)
+    for _ in range(3):
+        session.push(np.concatenate([sound, np.zeros(OUT, np.float32)]), OUT)
+    frames, times, _ = play(session, VirtualClock(lambda call: 0.05), 180)
+    gaps = np.round(np.diff(times) / 0.04).astype(int)
+    assert set(gaps) == {1, 2}
+    assert 1 <= (gaps == 2).sum() <= 3
+    assert not any(frames[k + 1].sound.any() for k in np.flatnonzero(gaps == 2))  # time is taken where nobody speaks
+    late = np.array([frame.mouth.number < frame.number for frame in frames])
+    moved = np.flatnonzero(gaps == 2)[-1] + 3
+    speaking = np.array([frame.mouth.share == 1 for frame in frames])
+    assert late[:moved][speaking[:moved]].mean() > 0.5
+    assert late[moved:][speaking[moved:]].mean() < 0.3
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_counters_tell_the_truth(seed: int, workers: int, unseen: Callable[..., LiveSession]) -> None:
     """What the frames show, whatever the pictures take; a picture's own number is its mouth's."""

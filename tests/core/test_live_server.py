@@ -652,7 +652,7 @@ def test_packets_are_twenty_milliseconds_at_any_frame_rate() -> None:
 
     async def run() -> None:
         fps = Fraction(30_000, 1001)
-        sound, pictures = SoundOut(RATE), PictureOut(fps)
+        sound, pictures = SoundOut(RATE, lambda: 0.0), PictureOut(fps)
         picture = np.zeros((64, 64, 3), np.uint8)
         ends = [number * RATE * 1001 // 30_000 for number in range(31)]
         values = np.linspace(-1, 1, ends[-1], dtype=np.float32)
@@ -668,3 +668,45 @@ def test_packets_are_twenty_milliseconds_at_any_frame_rate() -> None:
         assert (shown.pts, shown.time_base) == (29, 1 / fps)
 
     asyncio.run(run())
+
+
+def test_sound_goes_out_with_its_picture() -> None:
+    """An encoder takes 60 ms for a picture: the packets of its time wait as long."""
+    pytest.importorskip("av")
+    from musetalk_core.live.media import PictureOut, SoundOut
+
+    async def run() -> list[float]:
+        loop, fps = asyncio.get_running_loop(), Fraction(10)
+        pictures = PictureOut(fps)
+        sound = SoundOut(RATE, lambda: pictures.delay)
+        put: list[float] = []
+        sent: list[float] = []
+
+        async def show() -> None:
+            for number in range(30):
+                frame = LiveFrame(
+                    number, number / fps, np.zeros(RATE // 10, np.float32), np.zeros((8, 8, 3), np.uint8), Mouth()
+                )
+                pictures.put(frame)
+                sound.put(frame)
+                put.append(loop.time())
+                await asyncio.sleep(0.1)
+
+        async def encode() -> None:
+            while True:
+                await pictures.recv()
+                await asyncio.sleep(0.06)
+
+        async def send() -> None:
+            while len(sent) < 150:
+                await sound.recv()
+                sent.append(loop.time())
+
+        encoder = asyncio.create_task(encode())
+        await asyncio.gather(show(), send())
+        encoder.cancel()
+        return [sent[5 * number] - put[number] for number in range(30)]
+
+    waits = asyncio.run(run())
+    assert waits[0] < 0.04
+    assert np.median(waits[-5:]) == pytest.approx(0.06, abs=0.02)

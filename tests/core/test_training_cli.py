@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,21 +65,24 @@ def _content(data: Path, folder: Path, updates: int) -> dict[str, object]:
     return {
         "data": {"folder": str(data), "face_size": 64},
         "syncnet": {"frames": 5, "channels": 8, "embedding": 32, "height": 16, "width": 32},
-        "sync": {"rate": 3e-4},
+        "sync": {"rate": 1e-3, "moments": 4},
         "optimiser": {"warmup": 1},
-        "run": {"folder": str(folder), "updates": updates, "batch": 32, "device": "cpu", "validate_every": 50},
+        "run": {"folder": str(folder), "updates": updates, "batch": 8, "device": "cpu", "validate_every": 50},
     }
 
 
-def test_wrong_pairs_are_another_moment_or_another_sample(data):
-    config = make_config(_content(data, Path("unused"), 1))
-    pairs = SyncSamples(_samples(config, "train", 0), config, 0)
-    found = [pairs[k] for k in range(8)]
-    assert [float(pair["same"]) for pair in found] == [1, 0] * 4
-    again = SyncSamples(_samples(config, "train", 0), config, 0)
-    assert all(torch.equal(pairs[k]["mel"], again[k]["mel"]) for k in (7, 1))
-    right = pairs._samples.pair(pairs._samples.choose(1))[1]
-    assert not torch.equal(found[1]["mel"], right)
+def test_a_sample_is_some_moments_of_one_clip_each_with_its_own_sound(data):
+    config = make_config(_content(data, Path("unused"), 1) | {"sync": {"moments": 3, "apart": 7}})
+    samples = SyncSamples(_samples(config, "train", 0), config)
+    found, choice = samples[5], samples._samples.choose(5)
+    assert found["faces"].shape == (3, 5, 64, 64, 3)
+    assert found["mels"].shape[:2] == (3, 80)
+    for k, first in enumerate((0, 7, 14)):
+        alone = replace(choice, targets=choice.targets[first : first + 5])
+        assert torch.equal(found["faces"][k], samples._samples.faces(alone))
+        assert torch.equal(found["mels"][k], samples._samples.mels(alone, [0])[0])
+    again = SyncSamples(_samples(config, "train", 0), config)[5]
+    assert all(torch.equal(found[name], again[name]) for name in found)
 
 
 @pytest.mark.slow
@@ -86,8 +90,8 @@ def test_a_small_syncnet_learns_on_other_people(data, tmp_path):
     content = _content(data, tmp_path / "whole", 100)
     content["syncnet"]["channels"] = 16  # type: ignore[index]
     scores = train_sync(make_config(content))
-    assert scores["right"] > 0.65
-    assert scores["loss"] < 0.62  # chance is 0.693
+    assert scores["right"] > 0.5  # chance is 1 / 4
+    assert scores["loss"] < 1.1  # chance is 1.386
 
 
 def test_a_syncnet_goes_on_where_it_was(data, tmp_path):

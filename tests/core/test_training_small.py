@@ -138,6 +138,29 @@ def test_mouths_that_are_judged_alone_are_decoded_as_in_whole_faces():
     assert latents.grad[..., 20:30, 12:20].abs().sum() > 0
 
 
+def test_where_a_syncnet_looks_is_decoded_as_in_whole_faces():
+    from musetalk_core.models.small_vae import NANO_VAE, SmallAutoencoder
+    from musetalk_core.models.vae import TinyAutoencoder
+    from musetalk_core.placement import SingleDevice
+    from musetalk_core.training.config import make_config
+    from musetalk_core.training.options import SyncNetOptions
+    from musetalk_core.training.step import Batch, Judges, Step
+    from musetalk_core.training.syncnet import SmallSyncNet, cut_region
+
+    torch.manual_seed(0)
+    vae = TinyAutoencoder(SmallAutoencoder(**NANO_VAE), "small", SingleDevice("cpu", "fp32"))
+    judges = Judges(sync=SmallSyncNet(SyncNetOptions(frames=2, channels=8, embedding=16, region="lower")))
+    losses = {"perceptual": 0.0, "mouth": 1.0, "sync": 0.1, "syncnet": "given"}
+    part, whole = (Step(None, vae, judges, make_config({"loss": losses | {"pixel": pixel}})) for pixel in (0.0, 1.0))
+    mouths, none = torch.tensor([[100.0, 150.0, 160.0, 200.0]] * 2), torch.zeros(2)
+    batch = Batch(none, none, none, torch.full((2, 3, 256, 256), 9.0), None, mouths, none, 2)
+    latents = torch.randn(2, 4, 32, 32)
+    found = [step.pictures(latents, batch) for step in (part, whole)]
+    seen = [cut_region(pictures, "lower") for pictures in found]
+    assert (seen[0] - seen[1]).abs().max() < 0.05 * seen[1].std()
+    assert (found[0][..., :100, :] == 9).all()  # the true faces, not decoded
+
+
 def test_losses_of_the_mouth_look_at_the_mouth_alone():
     from musetalk_core.training.config import make_config
     from musetalk_core.training.step import Batch, Step, build_judges

@@ -1,0 +1,201 @@
+"""Judges networks on people whom they were not trained on: the same clips, sounds and references for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from musetalk_core.errors import FaceError
+from musetalk_core.eval.curves import correlation, deviation_ratio
+from musetalk_core.eval.mouth import mouth_curves
+from musetalk_core.eval.pixels import grey_levels, sharpness
+from musetalk_core.face.crop import CropOptions
+from musetalk_core.face.look import LookOptions
+from musetalk_core.face.options import TrackOptions
+from musetalk_core.face.track import track_faces
+from musetalk_core.models.vae import Autoencoder
+from musetalk_core.progress import SilentProgress
+from musetalk_core.training.balance import Clip
+from musetalk_core.training.cutting import RATE
+from musetalk_core.training.dataset import Choice, DataOptions, Samples, open_clips
+from musetalk_core.training.framing import Draw, FramingOptions
+from musetalk_core.training.sampling import SamplingOptions, draw_references
+from musetalk_core.training.step import Batch, make_batch
+from musetalk_core.training.validate import pairs
+from musetalk_core.video.read import ArrayFootage
+
+FRAMES = 75  # of each clip
+CLIPS_EACH = 2  # of one person, at most
+EVERY = 9  # one frame of so many is made with the own sound and another frame for reference
+BATCH = 4
+SEED = 1
+MARGIN = FramingOptions().margin_mean
+Painter = Callable[[Tensor, Tensor, Tensor], Tensor]  # masked, reference, tokens to latents, as `LipNet`
+Score = dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A held-out clip: its frames as at inference, each its own reference; and some with another for reference."""
+
+    whole: Batch
+    other: Batch
+    opening: np.ndarray
+
+
+class HeldOut:
+    """The clips of a dataset's held-out people, encoded once.
+
+    Args:
+        folder: the dataset.
+        vae: encodes and decodes.
+    """
+
+    def __init__(self, folder: Path, vae: Autoencoder) -> None:
+        found: dict[str, list[Clip]] = {}
+        for clip in open_clips(folder, "validation")[0]:
+            found.setdefault(clip.person, []).append(clip)
+        clips = [clip for some in found.values() for clip in some[:CLIPS_EACH]]
+        still = FramingOptions(margin_spread=0.0, scale_jitter=0.0)
+        self._samples = Samples(clips, DataOptions(), still, LookOptions(), SamplingOptions(), SEED)
+        self._vae = vae
+        self._shown = [self._show(number) for number in range(len(clips))]
+        self._pairs = pairs(self._samples.clips, len(clips))
+        print(f"held out: {len(clips)} clips of {len(found)} people")
+
+    def judge(self, lips: Painter, shuffle: bool = False) -> list[Score]:
+        """The scores of a network on each clip.
+
+        Args:
+            lips: the network, or what stands for it.
+            shuffle: mix each sound's windows up, as a control.
+
+        Returns:
+            Of each clip: of a dub with another sentence: r of its mouth with the true mouth of the
+            sound ("dub"), with true mouths of other sounds ("chance") and with the source's own mouth ("leak"), its
+            movement ("deviation") and sharpness ("detail") over the truth's; and of frames made with their own sound
+            from another frame: PSNR of the mouth's window ("psnr"), and what a wrong sound costs ("gain"), dB.
+        """
+        random = np.random.default_rng(SEED)
+        scores: list[Score] = []
+        for source, sound in self._pairs:
+            shown, tokens = self._shown[source], self._shown[sound].whole.tokens
+            mixed = tokens[torch.from_numpy(random.permutation(len(tokens)))]
+            made = self._paint(lips, shown.whole, mixed if shuffle else tokens)
+            own = self._paint(lips, shown.other, shown.whole.tokens[::EVERY])
+            wrong = self._paint(lips, shown.other, mixed[::EVERY])
+            psnr = mouth_psnr(own, shown.other)
+            found = {"detail": detail(made, shown.whole), "psnr": psnr, "gain": psnr - mouth_psnr(wrong, shown.other)}
+            scores.append(self._follows(made, source, sound) | found)
+        return scores
+
+    def truth(self) -> list[Score]:
+        """The scores of the truth itself, through the VAE: the sound's own video, and the frames as they are."""
+        scores: list[Score] = []
+        for source, sound in self._pairs:
+            shown, heard = self._shown[source], self._shown[sound]
+            made, same = self._decode(latents(heard.whole)), self._decode(latents(shown.other))
+            found = {"detail": detail(made, heard.whole), "psnr": mouth_psnr(same, shown.other), "gain": None}
+            scores.append(self._follows(made, source, sound) | found)
+        return scores
+
+    def sheet(self, lips: Painter, rows: int = 6) -> np.ndarray:
+        """Of some clips: source frames above, the same with another sentence's sound below, (H, W, 3) uint8."""
+        strips = []
+        for source, sound in self._pairs[:rows]:
+            whole, heard = self._shown[source].whole, self._shown[sound].whole
+            few = torch.arange(5, FRAMES, FRAMES // 8)
+            made = self._decode(lips(whole.masked[few], whole.reference[few], heard.tokens[few]))
+            strips += [np.concatenate(list(true_bytes(whole)[few.numpy()]), 1), np.concatenate(list(made), 1)]
+        return np.concatenate(strips)
+
+    def _follows(self, made: np.ndarray, source: int, sound: int) -> Score:
+        """Whose mouth the made one moves like."""
+        opening, true = openings(made), self._shown[sound].opening
+        others = [one.opening for k, one in enumerate(self._shown) if k not in (source, sound)]
+        return {
+            "dub": correlation(opening, true),
+            "chance": mean([correlation(opening, other) for other in others]),
+            "leak": correlation(opening, self._shown[source].opening),
+            "deviation": deviation_ratio(opening, true),
+        }
+
+    def _show(self, number: int) -> Shown:
+        geometry = self._samples.geometry(number)
+        every = np.arange(FRAMES)
+        some = every[::EVERY]
+        drawn = SamplingOptions(method="random")
+        references = draw_references(geometry.shapes, some, drawn, np.random.default_rng((SEED, number)))
+        whole, other = self._batch(number, every, every), self._batch(number, some, references)
+        return Shown(whole, other, openings(true_bytes(whole)))
+
+    def _batch(self, number: int, targets: np.ndarray, references: np.ndarray) -> Batch:
+        draw = Draw(MARGIN, np.full(len(targets), MARGIN), 1.0)
+        raw = default_collate([self._samples.read(Choice(number, targets, references, draw))])
+        return make_batch(raw, self._vae, True, torch.device("cpu"))
+
+    def _paint(self, lips: Painter, batch: Batch, tokens: Tensor) -> np.ndarray:
+        parts = [slice(k, k + BATCH) for k in range(0, len(batch.masked), BATCH)]
+        return self._decode(torch.cat([lips(batch.masked[p], batch.reference[p], tokens[p]) for p in parts]))
+
+    def _decode(self, made: Tensor) -> np.ndarray:
+        """(N, S, S, 3) uint8."""
+        return as_bytes(torch.cat([self._vae.decode(part) for part in made.split(BATCH)]))
+
+
+def latents(batch: Batch) -> Tensor:
+    """The true latents, which all batches here carry."""
+    assert batch.true_latents is not None
+    return batch.true_latents
+
+
+def as_bytes(pictures: Tensor) -> np.ndarray:
+    """(N, 3, S, S) in -1..1 to (N, S, S, 3) uint8."""
+    return np.asarray((pictures.permute(0, 2, 3, 1) * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8).numpy())
+
+
+def true_bytes(batch: Batch) -> np.ndarray:
+    """The true pictures, (N, S, S, 3) uint8."""
+    return as_bytes(batch.true)
+
+
+def openings(pictures: np.ndarray) -> np.ndarray:
+    """The mouth's opening in each picture; NaN where no face is to be seen."""
+    try:
+        track = track_faces(ArrayFootage(pictures, RATE), TrackOptions(), CropOptions(), SilentProgress())[0]
+    except FaceError:
+        return np.full(len(pictures), np.nan)
+    return mouth_curves(track).opening
+
+
+def mouths(pictures: np.ndarray, batch: Batch) -> list[np.ndarray]:
+    """The mouth's window of each picture."""
+    boxes = batch.mouths.round().int().clamp(0, pictures.shape[1]).tolist()
+    return [picture[y1:y2, x1:x2] for picture, (x1, y1, x2, y2) in zip(pictures, boxes, strict=True)]
+
+
+def mouth_psnr(made: np.ndarray, batch: Batch) -> float:
+    """PSNR over all mouths' windows, dB."""
+    sides = [mouths(pictures, batch) for pictures in (made, true_bytes(batch))]
+    return float(cv2.PSNR(*(np.concatenate([part.reshape(-1, 3) for part in side]) for side in sides)))
+
+
+def detail(made: np.ndarray, batch: Batch) -> float:
+    """Sharpness of the mouths' windows over that of the true faces in the same clip."""
+    mine, true = (
+        np.mean([sharpness(grey_levels(part)) for part in mouths(side, batch)]) for side in (made, true_bytes(batch))
+    )
+    return float(mine / true)
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Mean of those that are known."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
