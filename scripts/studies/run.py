@@ -53,7 +53,7 @@ SYNC: dict[str, tuple[int, str]] = {  # frames and region that the SyncNet sees
 
 FACES = 16  # that are generated for one update
 GENERATED = 4  # of them in one SyncNet's window, at most
-SYNC_WEIGHT = 0.1
+SYNC_WEIGHT = 0.3  # its gradient is then about as long as that of the mouth's pixels
 SYNCNET: Changes = {
     "run.updates": 300,
     "run.batch": 6,
@@ -107,7 +107,7 @@ def sync_cell(name: str, args: argparse.Namespace) -> tuple[str, Changes]:
     """The mouth's pixels, and a SyncNet that sees more or less of the face; its window is drawn whole from one clip."""
     frames, region = SYNC[name]
     changes: Changes = {
-        "run.updates": args.updates or 120,
+        "run.updates": args.updates or 100,
         "optimiser.rate": 5e-4,
         "loss.mouth_critic": 0.0,
         "run.batch": FACES,
