@@ -1,6 +1,6 @@
 """From sound that is still arriving to `Speech`: the same features as `encode`, on a fixed grid of stream time.
 
-Every 40 ms the encoder hears what is new, and once more the newest half second before it, since those steps now know
+Every 40 ms the encoder hears what is new, and once more the newest quarter second before it, since those steps now know
 more of what follows them. Of older steps it keeps what its layers remember, so no work is repeated. A frame reads its
 ten steps from the newest hearing. Positions are those of the offline pieces (`encode`): step k has position k in the
 first 25 s and then runs from 250 to 1249 again and again; where a piece begins, its last 5 s are heard afresh. So a
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..models.whisper import WhisperEncoder, WhisperMemory
 
 GRID = 2  # steps of 20 ms from one hearing to the next: one frame at 25 frames a second
-AGAIN = 24  # steps that are heard again, beyond the look-ahead: measured, more buys nothing
+AGAIN = 12  # steps that are heard again, beyond the look-ahead: a frame reads 10, and 24 buy nothing
 BEFORE = 2  # steps before them that only the convolutions hear
 SILENCE_AFTER = 10  # steps of silence after the newest sound: Whisper knows that every sound ends in silence
 LEVELS = PIECE_STEPS  # how long the voice detector remembers: 30 s

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -18,6 +19,11 @@ BLUR_REACH = 4.0  # standard deviations that a blur's kernel covers on each side
 def signed(pictures: Tensor) -> Tensor:
     """(..., S, S, 3) uint8 to (..., 3, S, S) float32 in -1..1."""
     return pictures.movedim(-1, -3).float() / 127.5 - 1
+
+
+def as_bytes(pictures: Tensor) -> np.ndarray:
+    """(N, 3, S, S) in -1..1 to (N, S, S, 3) uint8: the other way."""
+    return np.asarray((pictures.permute(0, 2, 3, 1) * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8).numpy())
 
 
 def pyramid(images: Tensor, sides: Sequence[int]) -> list[Tensor]:

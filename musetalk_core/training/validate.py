@@ -38,6 +38,7 @@ from .config import TrainConfig
 from .cutting import RATE
 from .dataset import Choice, Samples, open_clips
 from .framing import Draw, FramingOptions
+from .pictures import as_bytes
 from .step import Batch, make_batch
 
 SEED = 1  # of the fixed samples: the same in every validation, whatever the run's own seed
@@ -120,12 +121,12 @@ class Validator:
             shown, heard = (self._samples.read(_plain(clip, frames)) for clip in (source, sound))
             batch = _batch([shown], self._vae)
             made = self._paint(lips, batch, heard["tokens"])
-            pictures = _bytes(made)
+            pictures = as_bytes(made)
             if not outputs:
-                _write_video(video, np.concatenate([_bytes(batch.true), pictures], axis=2), clips[sound])
+                _write_video(video, np.concatenate([as_bytes(batch.true), pictures], axis=2), clips[sound])
             if not count:
                 return {}
-            outputs.append(_opening(pictures))
+            outputs.append(openings(pictures))
             truths.append(_own_opening(clips[sound], frames))
             sources.append(_own_opening(clips[source], frames))
         if not outputs:  # a single clip is held out
@@ -166,18 +167,13 @@ def _lower(made: Tensor, true: Tensor) -> float:
     return float((made[:, :, half:] - true[:, :, half:]).abs().mean())
 
 
-def _bytes(pictures: Tensor) -> np.ndarray:
-    """(N, 3, S, S) in -1..1 to (N, S, S, 3) uint8."""
-    return np.asarray((pictures.permute(0, 2, 3, 1) * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8).numpy())
-
-
 def _row(*pictures: Tensor) -> np.ndarray:
     """Reference, generated and true face beside each other."""
-    return np.concatenate([_bytes(picture)[0] for picture in pictures], axis=1)
+    return np.concatenate([as_bytes(picture)[0] for picture in pictures], axis=1)
 
 
-def _opening(pictures: np.ndarray) -> np.ndarray:
-    """The opening curve of generated faces; NaN throughout when no face is to be seen."""
+def openings(pictures: np.ndarray) -> np.ndarray:
+    """The opening curve of generated faces (N, S, S, 3) uint8; NaN throughout when no face is to be seen."""
     try:
         track = track_faces(ArrayFootage(pictures, RATE), TrackOptions(), CropOptions(), SilentProgress())[0]
     except FaceError:

@@ -12,24 +12,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from musetalk_core.errors import FaceError
 from musetalk_core.eval.curves import correlation, deviation_ratio
-from musetalk_core.eval.mouth import mouth_curves
 from musetalk_core.eval.pixels import grey_levels, sharpness
-from musetalk_core.face.crop import CropOptions
 from musetalk_core.face.look import LookOptions
-from musetalk_core.face.options import TrackOptions
-from musetalk_core.face.track import track_faces
 from musetalk_core.models.vae import Autoencoder
-from musetalk_core.progress import SilentProgress
 from musetalk_core.training.balance import Clip
-from musetalk_core.training.cutting import RATE
 from musetalk_core.training.dataset import Choice, DataOptions, Samples, open_clips
 from musetalk_core.training.framing import Draw, FramingOptions
+from musetalk_core.training.pictures import as_bytes
 from musetalk_core.training.sampling import SamplingOptions, draw_references
 from musetalk_core.training.step import Batch, make_batch
-from musetalk_core.training.validate import pairs
-from musetalk_core.video.read import ArrayFootage
+from musetalk_core.training.validate import openings, pairs
 
 FRAMES = 75  # of each clip
 CLIPS_EACH = 2  # of one person, at most
@@ -156,23 +149,9 @@ def latents(batch: Batch) -> Tensor:
     return batch.true_latents
 
 
-def as_bytes(pictures: Tensor) -> np.ndarray:
-    """(N, 3, S, S) in -1..1 to (N, S, S, 3) uint8."""
-    return np.asarray((pictures.permute(0, 2, 3, 1) * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8).numpy())
-
-
 def true_bytes(batch: Batch) -> np.ndarray:
     """The true pictures, (N, S, S, 3) uint8."""
     return as_bytes(batch.true)
-
-
-def openings(pictures: np.ndarray) -> np.ndarray:
-    """The mouth's opening in each picture; NaN where no face is to be seen."""
-    try:
-        track = track_faces(ArrayFootage(pictures, RATE), TrackOptions(), CropOptions(), SilentProgress())[0]
-    except FaceError:
-        return np.full(len(pictures), np.nan)
-    return mouth_curves(track).opening
 
 
 def mouths(pictures: np.ndarray, batch: Batch) -> list[np.ndarray]:
