@@ -45,10 +45,16 @@ def main() -> None:
         if not known:
             continue
         print(f"## {study}\n")
-        print(table(fixed, known))
+        print(markdown(rows(fixed, known)))
         if args.plots:
             args.plots.mkdir(parents=True, exist_ok=True)
             draw(known, fixed, args.plots / f"study_{study}.png")
+    judges = {name: args.folder / "syncnets" / name / "scores.json" for name in ORDER["sync"]}
+    found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in judges.items() if path.exists()}
+    if found:
+        print("## SyncNets, on the held-out people\n")
+        lines = [[name, f"{one['loss']:.3f}", f"{100 * one['right']:.0f} %"] for name, one in found.items()]
+        print(markdown([["sees", "loss", "right"], *lines]))
 
 
 def read(folder: Path, name: str) -> dict[str, Values]:
@@ -62,16 +68,21 @@ def values(runs: list[list[dict[str, Any]]], figure: str) -> Values:
     return np.array([[np.nan if clip[figure] is None else clip[figure] for clip in run] for run in runs], float)
 
 
-def table(fixed: dict[str, dict[str, Values]], cells: dict[str, dict[str, Values]]) -> str:
-    """A row a cell, after the controls."""
+def rows(fixed: dict[str, dict[str, Values]], cells: dict[str, dict[str, Values]]) -> list[list[str]]:
+    """A head, the controls, and the cells."""
     first = next(iter(cells.values()))
-    head = ["", *FIGURES, "dub, by", "leak, by", "psnr, by"]
-    rows = [[name, *(shown(cell[figure]) for figure in FIGURES), "", "", ""] for name, cell in fixed.items()]
+    head = ["", *FIGURES, *(f"{figure}, by" for figure in PLOTTED)]
+    found = [[name, *(shown(cell[figure]) for figure in FIGURES), "", "", ""] for name, cell in fixed.items()]
     for name, cell in cells.items():
         apart = [difference(cell[figure], first[figure]) if cell is not first else "" for figure in PLOTTED]
-        rows.append([name, *(shown(cell[figure]) for figure in FIGURES), *apart])
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+        found.append([name, *(shown(cell[figure]) for figure in FIGURES), *apart])
+    return [head, *found]
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """A table whose first line is its head."""
+    head, *rest = lines
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *rest]) + "\n"
 
 
 def shown(found: Values) -> str:

@@ -6,8 +6,9 @@
 
 A cell is a training run of the nano-size U-Net that goes on from START, the same number of updates for all, and is
 judged on the dataset's held-out people. Cells that are done are not run again, and a cell that was cut goes on where it
-stopped: give the same command again. Several commands may share DIR if their --seeds or --only differ.
-`scripts/studies/report.py DIR` draws tables and plots.
+stopped: give the same command again. Several commands may share DIR if their --seeds or --only differ; the SyncNets are
+trained by the first cell that needs them, so wait with a second `sync` until they are there. `scripts/studies/report.py
+DIR` draws tables and plots.
 """
 
 from __future__ import annotations
@@ -49,8 +50,6 @@ SYNC: dict[str, tuple[int, str]] = {  # frames and region that the SyncNet sees
     "lower-16": (16, "lower"),
     "mouth-16": (16, "mouth"),
 }
-
-
 FACES = 16  # that are generated for one update
 GENERATED = 4  # of them in one SyncNet's window, at most
 SYNC_WEIGHT = 0.3  # its gradient is then about as long as that of the mouth's pixels
@@ -152,7 +151,7 @@ def configured(base: str, changes: Changes) -> TrainConfig:
 
 
 def syncnet(frames: int, region: str, args: argparse.Namespace) -> Path:
-    """A SyncNet of this window and region: all are trained on the same number of pairs."""
+    """A SyncNet of this window and region: all are trained on the same number of windows."""
     folder = args.out / "syncnets" / f"{region}-{frames}"
     path = folder / "syncnet.safetensors"
     if not (folder / "scores.json").exists():
