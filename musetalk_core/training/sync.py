@@ -123,10 +123,10 @@ def _batch(samples: SyncSamples, first: int, count: int, device: torch.device) -
 
 def _score(network: SmallSyncNet, batch: Mapping[str, Tensor], config: TrainConfig) -> tuple[Tensor, float]:
     """The loss, and the share of windows that fit their own sound best."""
-    groups = batch["mels"].shape[:2]  # G, M
-    seen = network.see(signed(batch["faces"].flatten(0, 1))).unflatten(0, groups)
-    heard = network.hear(batch["mels"].flatten(0, 1)).unflatten(0, groups)
-    told = (seen @ heard.transpose(1, 2)).argmax(dim=2) == torch.arange(groups[1], device=seen.device)
+    clips, moments = batch["mels"].shape[:2]
+    seen = network.see(signed(batch["faces"].flatten(0, 1))).reshape(clips, moments, -1)
+    heard = network.hear(batch["mels"].flatten(0, 1)).reshape(clips, moments, -1)
+    told = (seen @ heard.transpose(1, 2)).argmax(dim=2) == torch.arange(moments, device=seen.device)
     return contrast_loss(seen, heard, config.sync.temperature), float(told.float().mean())
 
 

@@ -58,7 +58,8 @@ def main() -> None:
                 print(f"| {name} | {20 * look_ahead} ms | {layers} | {last} |", flush=True)
     print("\nencoder work for 200 ms of sound, GFLOP (a multiply-add is 2):")
     print(f"  all in 30 s, each frame        {5 * gflop(6 * WINDOW, 6 * WINDOW):6.2f}")
-    print(f"  newest 5 s, each 100 ms        {2 * gflop(WINDOW, WINDOW):6.2f}")
+    for seconds in (5, 2):
+        print(f"  newest {seconds} s, each 100 ms        {2 * gflop(50 * seconds, 50 * seconds):6.2f}")
     for look_ahead in LOOK_AHEAD:
         heard = GRID + AGAIN + look_ahead + SILENCE_AFTER
         print(f"  live, {20 * look_ahead:3d} ms, after 5 s / 25 s  "
