@@ -50,7 +50,12 @@ WITHOUT_SUFFIX = {
 }
 WEIGHTS = {".tflite", ".safetensors"}
 PICTURES = {".png", ".jpg"}
-DRAWN = ("assets/", "web/docs/", "example_workflows/")  # folders of pictures that our own code drew
+DRAWN = (
+    "docs/images/study_",
+    "assets/",
+    "web/docs/",
+    "example_workflows/",
+)  # folders of pictures that our own code drew
 SOUNDS = {"musetalk_core/portraits/speech.wav"}  # said by a synthetic voice
 
 
