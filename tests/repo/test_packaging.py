@@ -50,12 +50,7 @@ WITHOUT_SUFFIX = {
 }
 WEIGHTS = {".tflite", ".safetensors"}
 PICTURES = {".png", ".jpg"}
-DRAWN = (
-    "docs/images/study_",
-    "assets/",
-    "web/docs/",
-    "example_workflows/",
-)  # folders of pictures that our own code drew
+DRAWN = ("assets/", "docs/images/", "web/docs/", "example_workflows/")  # folders of pictures that our own code drew
 SOUNDS = {"musetalk_core/portraits/speech.wav"}  # said by a synthetic voice
 
 
