@@ -20,13 +20,14 @@ FIGURES = ("dub", "chance", "leak", "deviation", "detail", "psnr", "gain")
 PLOTTED = {
     "dub": "mouth follows the new sound (r)",
     "leak": "mouth follows the old picture (r)",
+    "deviation": "movement over the truth's",
     "psnr": "mouth, from another frame (dB)",
 }
 DRAWS = 4000
 INK = "#c2410c"
 ORDER = {
     "reference": ("random", "pose-50", "mouth-50", "both-25", "both-50", "both-75"),
-    "sync": ("none", "lower-1", "lower-5", "lower-16", "mouth-16"),
+    "sync": ("none", "none-runs", "lower-1", "lower-5", "lower-16", "lower-16-all", "mouth-16"),
 }
 Values = np.ndarray  # (seeds, clips), NaN where unknown
 
@@ -72,7 +73,7 @@ def rows(fixed: dict[str, dict[str, Values]], cells: dict[str, dict[str, Values]
     """A head, the controls, and the cells."""
     first = next(iter(cells.values()))
     head = ["", *FIGURES, *(f"{figure}, by" for figure in PLOTTED)]
-    found = [[name, *(shown(cell[figure]) for figure in FIGURES), "", "", ""] for name, cell in fixed.items()]
+    found = [[name, *(shown(cell[figure]) for figure in FIGURES), *[""] * len(PLOTTED)] for name, cell in fixed.items()]
     for name, cell in cells.items():
         apart = [difference(cell[figure], first[figure]) if cell is not first else "" for figure in PLOTTED]
         found.append([name, *(shown(cell[figure]) for figure in FIGURES), *apart])
@@ -115,7 +116,7 @@ def draw(cells: dict[str, dict[str, Values]], fixed: dict[str, dict[str, Values]
     """Each cell's seeds as points, the mean's interval as a bar, the controls as lines."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4 * len(PLOTTED), 3.2), layout="constrained")
+    figure = Figure(figsize=(3.4 * len(PLOTTED), 3.2), layout="constrained")
     for place, (name, title) in zip(figure.subplots(1, len(PLOTTED)), PLOTTED.items(), strict=True):
         for row, cell in enumerate(cells.values()):
             low, high = interval(cell[name])

@@ -43,15 +43,16 @@ REFERENCE: dict[str, Changes] = {
     "both-50": {},
     "both-75": {"sampling.ratio": 0.75},
 }
-SYNC: dict[str, tuple[int, str]] = {  # frames and region that the SyncNet sees
-    "none": (0, ""),
-    "lower-1": (1, "lower"),
-    "lower-5": (5, "lower"),
-    "lower-16": (16, "lower"),
-    "mouth-16": (16, "mouth"),
+SYNC: dict[str, tuple[int, int, str]] = {  # frames of a window, how many are generated, and what a SyncNet sees of them
+    "none": (1, 1, ""),
+    "none-runs": (4, 4, ""),
+    "lower-1": (1, 1, "lower"),
+    "lower-5": (5, 4, "lower"),
+    "lower-16": (16, 4, "lower"),
+    "lower-16-all": (16, 16, "lower"),
+    "mouth-16": (16, 4, "mouth"),
 }
 FACES = 16  # that are generated for one update
-GENERATED = 4  # of them in one SyncNet's window, at most
 SYNC_WEIGHT = 0.3  # its gradient is then about as long as that of the mouth's pixels
 SYNCNET: Changes = {
     "run.updates": 300,
@@ -104,22 +105,17 @@ def reference_cell(name: str, args: argparse.Namespace) -> tuple[str, Changes]:
 
 def sync_cell(name: str, args: argparse.Namespace) -> tuple[str, Changes]:
     """The mouth's pixels, and a SyncNet that sees more or less of the face; its window is drawn whole from one clip."""
-    frames, region = SYNC[name]
+    frames, made, region = SYNC[name]
     changes: Changes = {
         "run.updates": args.updates or 100,
+        "run.batch": FACES // made,
         "optimiser.rate": 5e-4,
+        "data.frames": frames,
+        "data.generated": made if made < frames else 0,
         "loss.mouth_critic": 0.0,
-        "run.batch": FACES,
     }
-    if frames:
-        seen = min(frames, GENERATED)
-        changes |= {
-            "run.batch": FACES // seen,
-            "data.frames": frames,
-            "data.generated": seen if frames > seen else 0,
-            "loss.sync": SYNC_WEIGHT,
-            "loss.syncnet": str(syncnet(frames, region, args)),
-        }
+    if region:
+        changes |= {"loss.sync": SYNC_WEIGHT, "loss.syncnet": str(syncnet(frames, region, args))}
     return "nano2", changes
 
 
