@@ -126,7 +126,7 @@ class Player:
         self._own_clock = clock is None
         self._start: float | None = None
         self._lead = self.workers  # frames by which slots are cut before they are shown
-        self._late: deque[bool] = deque(maxlen=JUDGED)  # speaking pictures
+        self._late: deque[bool] = deque(maxlen=JUDGED)  # whether the newest speaking pictures were
         self._ahead: deque[Slot] = deque()  # cut, and not yet shown
         self._wanted: Slot | None = None  # to be painted next
         self._hearing = asyncio.Lock()  # its waiters go in the order in which they came
@@ -220,8 +220,8 @@ class Player:
 
     def _too_late(self) -> bool:
         """Whether pictures need more time than they have."""
-        known = len(self._late) == JUDGED and self._lead < MOST_LEAD
-        return known and sum(self._late) > LATE_SHARE * JUDGED
+        judged = len(self._late) == JUDGED
+        return judged and self._lead < MOST_LEAD and sum(self._late) > LATE_SHARE * JUDGED
 
     def _show(self, slot: Slot) -> LiveFrame:
         """The slot with the newest picture that its time has come for."""

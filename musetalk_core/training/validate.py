@@ -5,6 +5,7 @@ Needs torch when it is imported.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +25,7 @@ from ..face.options import TrackOptions
 from ..face.points import mouth_opening
 from ..face.preview import write_picture
 from ..face.track import track_faces
+from ..models.batching import in_batches
 from ..models.checkpoint import read_checkpoint
 from ..models.recipe import Recipe
 from ..models.unet import LipNet
@@ -43,6 +45,7 @@ from .step import Batch, make_batch
 
 SEED = 1  # of the fixed samples: the same in every validation, whatever the run's own seed
 BATCH = 4  # frames at once
+Painter = Callable[..., Tensor]  # masked, reference and tokens to latents, as `LipNet`
 
 
 class Validator:
@@ -93,22 +96,14 @@ class Validator:
         for number in range(self._config.validation.samples):
             batch = _batch([self._samples[number]], self._vae)
             other = _batch([self._samples[number + self._config.validation.samples]], self._vae)
-            made = self._paint(lips, batch, batch.tokens)
+            made = paint(lips, self._vae, batch, batch.tokens)
             right.append(_lower(made, batch.true))
-            wrong.append(_lower(self._paint(lips, batch, other.tokens), batch.true))
+            wrong.append(_lower(paint(lips, self._vae, batch, other.tokens), batch.true))
             if number < self._config.validation.sheet:
                 rows.append(_row(self._vae.decode(batch.reference[:1]), made[:1], batch.true[:1]))
         write_picture(sheet, np.concatenate(rows))
         good, bad = float(np.mean(right)), float(np.mean(wrong))
         return {"lower_l1": good, "lower_l1_wrong_sound": bad, "sound_gain": (bad - good) / max(bad, 1e-9)}
-
-    def _paint(self, lips: LipNet, batch: Batch, tokens: Tensor) -> Tensor:
-        """Pictures (N, 3, S, S) in -1..1."""
-        parts = []
-        for k in range(0, len(batch.masked), BATCH):
-            part = slice(k, k + BATCH)
-            parts.append(self._vae.decode(lips(batch.masked[part], batch.reference[part], tokens[part])))
-        return torch.cat(parts)
 
     def _by_dubs(self, lips: LipNet, video: Path) -> dict[str, float | None]:
         """Clips that speak another clip's sound, in the crop, as at inference: the reference is the frame itself."""
@@ -120,7 +115,7 @@ class Validator:
             frames = min(clips[source].frames, clips[sound].frames, self._config.validation.dub_frames)
             shown, heard = (self._samples.read(_plain(clip, frames)) for clip in (source, sound))
             batch = _batch([shown], self._vae)
-            made = self._paint(lips, batch, heard["tokens"])
+            made = paint(lips, self._vae, batch, heard["tokens"])
             pictures = as_bytes(made)
             if not outputs:
                 _write_video(video, np.concatenate([as_bytes(batch.true), pictures], axis=2), clips[sound])
@@ -134,6 +129,11 @@ class Validator:
         scores = dub_scores(outputs, truths, sources)
         named = {"dub": scores.dub, "chance": scores.chance, "leak": scores.leak}
         return {name: None if spread is None else spread.mean for name, spread in named.items()}
+
+
+def paint(lips: Painter, vae: Autoencoder, batch: Batch, tokens: Tensor) -> Tensor:
+    """Pictures (N, 3, S, S) in -1..1 of a batch's faces that say the tokens, made as inference makes them."""
+    return in_batches(vae.decode, [in_batches(lips, [batch.masked, batch.reference, tokens], BATCH)], BATCH)
 
 
 def pairs(clips: list[Clip], count: int) -> list[tuple[int, int]]:

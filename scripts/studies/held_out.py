@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from musetalk_core.eval.curves import correlation, deviation_ratio
+from musetalk_core.eval.curves import correlation, deviation_ratio, spread
 from musetalk_core.eval.pixels import grey_levels, sharpness
 from musetalk_core.face.look import LookOptions
+from musetalk_core.models.batching import in_batches
 from musetalk_core.models.vae import Autoencoder
 from musetalk_core.training.balance import Clip
 from musetalk_core.training.dataset import Choice, DataOptions, Samples, open_clips
@@ -22,15 +22,13 @@ from musetalk_core.training.framing import Draw, FramingOptions
 from musetalk_core.training.pictures import as_bytes
 from musetalk_core.training.sampling import SamplingOptions, draw_references
 from musetalk_core.training.step import Batch, make_batch
-from musetalk_core.training.validate import openings, pairs
+from musetalk_core.training.validate import BATCH, Painter, openings, paint, pairs
 
 FRAMES = 75  # of each clip
 CLIPS_EACH = 2  # of one person, at most
 EVERY = 9  # one frame of so many is made with the own sound and another frame for reference
-BATCH = 4
 SEED = 1
 MARGIN = FramingOptions().margin_mean
-Painter = Callable[[Tensor, Tensor, Tensor], Tensor]  # masked, reference, tokens to latents, as `LipNet`
 Score = dict[str, float | None]
 
 
@@ -113,9 +111,10 @@ class HeldOut:
         """Whose mouth the made one moves like."""
         opening, true = openings(made), self._shown[sound].opening
         others = [one.opening for k, one in enumerate(self._shown) if k not in (source, sound)]
+        chance = spread([correlation(opening, other) for other in others])
         return {
             "dub": correlation(opening, true),
-            "chance": mean([correlation(opening, other) for other in others]),
+            "chance": None if chance is None else chance.mean,
             "leak": correlation(opening, self._shown[source].opening),
             "deviation": deviation_ratio(opening, true),
         }
@@ -135,12 +134,12 @@ class HeldOut:
         return make_batch(raw, self._vae, True, torch.device("cpu"))
 
     def _paint(self, lips: Painter, batch: Batch, tokens: Tensor) -> np.ndarray:
-        parts = [slice(k, k + BATCH) for k in range(0, len(batch.masked), BATCH)]
-        return self._decode(torch.cat([lips(batch.masked[p], batch.reference[p], tokens[p]) for p in parts]))
+        """(N, S, S, 3) uint8."""
+        return as_bytes(paint(lips, self._vae, batch, tokens))
 
     def _decode(self, made: Tensor) -> np.ndarray:
         """(N, S, S, 3) uint8."""
-        return as_bytes(torch.cat([self._vae.decode(part) for part in made.split(BATCH)]))
+        return as_bytes(in_batches(self._vae.decode, [made], BATCH))
 
 
 def latents(batch: Batch) -> Tensor:
@@ -172,9 +171,3 @@ def detail(made: np.ndarray, batch: Batch) -> float:
         np.mean([sharpness(grey_levels(part)) for part in mouths(side, batch)]) for side in (made, true_bytes(batch))
     )
     return float(mine / true)
-
-
-def mean(values: Sequence[float | None]) -> float | None:
-    """Mean of those that are known."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cells import REFERENCE, SYNC, syncnet_name
 
 FIGURES = ("dub", "chance", "leak", "deviation", "detail", "psnr", "gain")
 PLOTTED = {
@@ -25,10 +26,6 @@ PLOTTED = {
 }
 DRAWS = 4000
 INK = "#c2410c"
-ORDER = {
-    "reference": ("random", "pose-50", "mouth-50", "both-25", "both-50", "both-75"),
-    "sync": ("none", "none-runs", "lower-1", "lower-5", "lower-16", "lower-16-all", "mouth-16"),
-}
 Values = np.ndarray  # (seeds, clips), NaN where unknown
 
 
@@ -40,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     controls = json.loads((args.folder / "controls.json").read_text(encoding="utf-8"))
     fixed = {name: {figure: values([rows], figure) for figure in FIGURES} for name, rows in controls.items()}
-    for study, names in ORDER.items():
+    for study, names in {"reference": REFERENCE, "sync": SYNC}.items():
         cells = {name: read(args.folder / study, name) for name in names}
         known = {name: cell for name, cell in cells.items() if cell}
         if not known:
@@ -50,8 +47,9 @@ def main() -> None:
         if args.plots:
             args.plots.mkdir(parents=True, exist_ok=True)
             draw(known, fixed, args.plots / f"study_{study}.png")
-    judges = {name: args.folder / "syncnets" / name / "scores.json" for name in ORDER["sync"]}
-    found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in judges.items() if path.exists()}
+    judges = dict.fromkeys(syncnet_name(frames, region) for frames, _, region in SYNC.values() if region)
+    paths = {name: args.folder / "syncnets" / name / "scores.json" for name in judges}
+    found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()}
     if found:
         print("## SyncNets, on the held-out people\n")
         lines = [[name, f"{one['loss']:.3f}", f"{100 * one['right']:.0f} %"] for name, one in found.items()]
@@ -60,7 +58,9 @@ def main() -> None:
 
 def read(folder: Path, name: str) -> dict[str, Values]:
     """All seeds of a cell, by figure; empty when none is done."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(f"{name}-[0-9]*/scores.json"))]
+    paths = sorted(folder.glob(f"{name}-*/scores.json"))
+    seeds = [path for path in paths if path.parent.name.removeprefix(f"{name}-").isdigit()]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in seeds]
     return {figure: values(found, figure) for figure in FIGURES} if found else {}
 
 

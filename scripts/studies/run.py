@@ -24,6 +24,7 @@ from torch import Tensor
 REPO = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO))  # so that the script runs from a checkout that is not installed
 
+from cells import REFERENCE, SYNC, Changes, syncnet_name  # noqa: E402
 from held_out import HeldOut  # noqa: E402
 
 from musetalk_core.face.preview import write_picture  # noqa: E402
@@ -34,24 +35,6 @@ from musetalk_core.training.config import TrainConfig, load_config  # noqa: E402
 from musetalk_core.training.loop import Trainer  # noqa: E402
 from musetalk_core.training.sync import train_sync  # noqa: E402
 
-Changes = dict[str, object]
-REFERENCE: dict[str, Changes] = {
-    "random": {"sampling.method": "random"},
-    "pose-50": {"sampling.method": "pose"},
-    "mouth-50": {"sampling.method": "mouth"},
-    "both-25": {"sampling.ratio": 0.25},
-    "both-50": {},
-    "both-75": {"sampling.ratio": 0.75},
-}
-SYNC: dict[str, tuple[int, int, str]] = {  # frames of a window, how many are generated, and what a SyncNet sees of them
-    "none": (1, 1, ""),
-    "none-runs": (4, 4, ""),
-    "lower-1": (1, 1, "lower"),
-    "lower-5": (5, 4, "lower"),
-    "lower-16": (16, 4, "lower"),
-    "lower-16-all": (16, 16, "lower"),
-    "mouth-16": (16, 4, "mouth"),
-}
 FACES = 16  # that are generated for one update
 SYNC_WEIGHT = 0.3  # its gradient is then about as long as that of the mouth's pixels
 SYNCNET: Changes = {
@@ -148,7 +131,7 @@ def configured(base: str, changes: Changes) -> TrainConfig:
 
 def syncnet(frames: int, region: str, args: argparse.Namespace) -> Path:
     """A SyncNet of this window and region: all are trained on the same number of windows."""
-    folder = args.out / "syncnets" / f"{region}-{frames}"
+    folder = args.out / "syncnets" / syncnet_name(frames, region)
     path = folder / "syncnet.safetensors"
     if not (folder / "scores.json").exists():
         changes: Changes = {
